@@ -1,0 +1,36 @@
+/**
+ * Reads `ALB_KEYS_DIR`: keys that an operator carried into a network without egress.
+ */
+import type { KeyObject } from 'node:crypto'
+import { readFileSync, readdirSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { parsePublicKey } from '../tokens/key-fetch.ts'
+import { Unreadable } from './readers.ts'
+
+/**
+ * @param directory Every `*.pem` in it must be named for its `kid` and hold one P-256 public key;
+ *   other files are left alone.
+ * @returns The keys by `kid` in lower case.
+ */
+export function keyDirectory(directory: string): ReadonlyMap<string, KeyObject> {
+  const files = reading(directory, () => readdirSync(directory)).filter(name =>
+    name.endsWith('.pem'),
+  )
+  return new Map(
+    files.map(name => {
+      const file = join(directory, name)
+      const key = parsePublicKey(reading(file, () => readFileSync(file, 'latin1')))
+      if (typeof key === 'string') throw new Unreadable(`has ${name}, which is ${key}`)
+      return [basename(name, '.pem').toLowerCase(), key]
+    }),
+  )
+}
+
+function reading<T>(path: string, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    throw new Unreadable(`cannot be read: ${path}: ${error.message}`)
+  }
+}

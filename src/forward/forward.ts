@@ -1,0 +1,292 @@
+/**
+ * Passes one request to the application and its answer back, streaming both ways.
+ *
+ * Whoever leaves first frees the other side at once; an answer that breaks off breaks off for the
+ * client too; and an answer of ours never inherits anything from one of the application's that went
+ * wrong, because nothing is written before its head is known to be good.
+ *
+ * Informational answers (1xx) are not passed on: the client asked us, not the application, for a 100,
+ * and the load balancer in front passes on none.
+ *
+ * @see RFC 9110 §9.2.2, §15.2; THREATS D4–D6
+ */
+import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import https from 'node:https'
+import { isEmpty, type Body } from '../core/body.ts'
+import type { UpstreamHeaders } from '../core/headers.ts'
+import { endGently } from '../core/linger.ts'
+import type { Reason } from '../core/reasons.ts'
+import type { Telemetry, UpstreamErrorKind } from '../core/telemetry.ts'
+import { createDeadline } from './deadline.ts'
+import { answerHead, requestHead } from './head.ts'
+
+export interface ForwardOptions {
+  readonly protocol: 'http:' | 'https:'
+  readonly host: string
+  readonly port: number
+  readonly socketPath?: string
+  /** Connections at most; as many requests again may wait for one. */
+  readonly connections: number
+  readonly connectTimeoutMs: number
+  /** From the last byte of the request to the head of the answer; 0 for no limit. */
+  readonly headersTimeoutMs: number
+  /** Between two pieces of the answer's body; 0 for no limit. */
+  readonly idleTimeoutMs: number
+  /** Longest head of an answer, in bytes. */
+  readonly maxHeaderBytes: number
+  readonly telemetry: Telemetry
+}
+
+/** A request that may go on, and the connection it came by. */
+export interface Outgoing {
+  readonly method: string
+  readonly target: string
+  readonly headers: UpstreamHeaders
+  readonly hasHost: boolean
+  readonly body: Body
+  readonly expectsContinue: boolean
+  readonly request: IncomingMessage
+  readonly response: ServerResponse
+  /** Whether the client is to be told that its connection ends with this answer. */
+  readonly isClosing: () => boolean
+}
+
+export type UpstreamReason = Extract<Reason, `upstream_${string}`>
+
+/**
+ * How it ended. After `failed`, and only then, the response is untouched and the caller's to answer;
+ * `broken_off` closed the client's connection on an answer that could not be finished.
+ */
+export type Forwarded =
+  | { readonly outcome: 'sent' | 'broken_off'; readonly status: number }
+  | { readonly outcome: 'client_gone'; readonly status?: number }
+  | Failed
+
+interface Failed {
+  readonly outcome: 'failed'
+  readonly reason: UpstreamReason
+  readonly detail: string
+}
+
+export interface Forward {
+  /** Resolves when the exchange is over, whatever happened to it; rejects only for faults of ours. */
+  readonly forward: (outgoing: Outgoing) => Promise<Forwarded>
+  /** Open connections to the application, idle ones included. */
+  readonly connections: () => number
+  /** Closes them all. */
+  readonly close: () => void
+}
+
+/** How long an unused connection is kept: less than any application server's own patience. */
+const POOL_IDLE_MS = 1_500
+
+/** May be sent a second time when a reused connection turns out to have died (RFC 9110 §9.2.2). */
+const REPEATABLE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE'])
+
+const KIND_OF: Readonly<Record<UpstreamReason, UpstreamErrorKind>> = {
+  upstream_invalid: 'invalid',
+  upstream_saturated: 'saturated',
+  upstream_timeout: 'timeout',
+  upstream_unreachable: 'unreachable',
+}
+
+interface Answered {
+  readonly outcome: 'answered'
+  readonly sent: ClientRequest
+  readonly answer: IncomingMessage
+}
+
+/** What came of sending a request; `stale`: the reused connection had died, nothing was answered. */
+type Attempt = Answered | Failed | { readonly outcome: 'client_gone' | 'stale' }
+
+export function createForward(options: ForwardOptions): Forward {
+  const { telemetry } = options
+  const client = options.protocol === 'https:' ? https : http
+  const agent = new client.Agent({
+    keepAlive: true,
+    maxSockets: options.connections,
+    maxFreeSockets: options.connections,
+    scheduling: 'lifo',
+    timeout: POOL_IDLE_MS,
+  })
+  const authority = options.host.includes(':') ? `[${options.host}]` : options.host
+  let underWay = 0
+
+  return {
+    async forward(outgoing) {
+      if (underWay >= 2 * options.connections) {
+        return reported(failed('upstream_saturated', `${underWay} requests are under way`))
+      }
+      underWay++
+      try {
+        return reported(await exchange(outgoing))
+      } finally {
+        underWay--
+      }
+    },
+    connections: () => count(agent.sockets) + count(agent.freeSockets),
+    close: () => {
+      agent.destroy()
+    },
+  }
+
+  function reported(forwarded: Forwarded): Forwarded {
+    if (forwarded.outcome === 'failed') {
+      telemetry.upstreamFailed(KIND_OF[forwarded.reason], forwarded.detail)
+    } else if (forwarded.outcome === 'broken_off') {
+      telemetry.upstreamFailed('aborted', 'the answer broke off')
+    }
+    return forwarded
+  }
+
+  async function exchange(outgoing: Outgoing): Promise<Forwarded> {
+    if (outgoing.expectsContinue) outgoing.response.writeContinue()
+    const mayRepeat = isEmpty(outgoing.body) && REPEATABLE.has(outgoing.method)
+    let reached = await attempt(outgoing, mayRepeat)
+    if (reached.outcome === 'stale') reached = await attempt(outgoing, false)
+    if (outgoing.response.destroyed || reached.outcome === 'client_gone') {
+      if (reached.outcome === 'answered') reached.sent.destroy()
+      return { outcome: 'client_gone' }
+    }
+    if (reached.outcome === 'answered') return passOn(reached, outgoing, options.idleTimeoutMs)
+    return reached.outcome === 'failed' ? reached : failed('upstream_unreachable', 'died twice')
+  }
+
+  /**
+   * Sends the request and waits for the head of an answer.
+   * @param mayRepeat Whether a reused connection that died before a byte of the answer is reported as
+   *   `stale`, for the caller to try once more, instead of as a failure.
+   */
+  function attempt(outgoing: Outgoing, mayRepeat: boolean): Promise<Attempt> {
+    const { request, response, body } = outgoing
+    return new Promise(resolve => {
+      if (response.destroyed) {
+        resolve({ outcome: 'client_gone' })
+        return
+      }
+      const sent = send(outgoing)
+      const waiting = createDeadline(options.headersTimeoutMs, () => {
+        end(failed('upstream_timeout', 'no answer within UPSTREAM_HEADERS_TIMEOUT'))
+      })
+      const onClientGone = () => {
+        end({ outcome: 'client_gone' })
+      }
+      let bytesBefore = 0
+      let isOver = false
+
+      response.once('close', onClientGone)
+      sent.on('socket', socket => {
+        bytesBefore = socket.bytesRead
+        if (!socket.connecting) return
+        const connecting = createDeadline(options.connectTimeoutMs, () => {
+          end(failed('upstream_timeout', 'no connection within UPSTREAM_CONNECT_TIMEOUT'))
+        })
+        socket.once(options.protocol === 'https:' ? 'secureConnect' : 'connect', connecting.clear)
+        socket.once('close', connecting.clear)
+      })
+      sent.on('response', answer => {
+        answer.on('error', () => undefined)
+        end({ outcome: 'answered', sent, answer })
+      })
+      sent.on('upgrade', (answer, socket) => {
+        socket.destroy()
+        end(failed('upstream_invalid', `status ${answer.statusCode ?? 0} that nobody asked for`))
+      })
+      sent.on('error', error => {
+        const isStale = mayRepeat && sent.reusedSocket && sent.socket?.bytesRead === bytesBefore
+        end(isStale ? { outcome: 'stale' } : failed(reasonFor(error), error.message))
+      })
+      if (isEmpty(body)) {
+        sent.end()
+      } else {
+        request.on('data', waiting.extend)
+        request.pipe(sent)
+      }
+
+      /** The request to the application lives on only with an answer. */
+      function end(reached: Attempt): void {
+        if (isOver) return
+        isOver = true
+        waiting.clear()
+        request.off('data', waiting.extend)
+        response.off('close', onClientGone)
+        if (reached.outcome !== 'answered') sent.destroy()
+        resolve(reached)
+      }
+    })
+  }
+
+  function send({ method, target, headers, body, hasHost }: Outgoing): ClientRequest {
+    const sent = client.request({
+      agent,
+      host: options.host,
+      port: options.port,
+      socketPath: options.socketPath,
+      method,
+      path: target,
+      headers: [...requestHead(method, headers, body, hasHost ? undefined : authority)],
+      setHost: false,
+      maxHeaderSize: options.maxHeaderBytes,
+      insecureHTTPParser: false,
+    })
+    // Node's own limit cuts the list and goes on (nodejs/node#65010); bytes are the limit here.
+    sent.maxHeadersCount = 0
+    return sent
+  }
+}
+
+/** Streams an answer to the client until both are done with it or one of them leaves. */
+function passOn(
+  { sent, answer }: Answered,
+  { request, response, isClosing }: Outgoing,
+  idleTimeoutMs: number,
+): Promise<Forwarded> | Failed {
+  const head = answerHead(answer.statusCode ?? 0, answer.statusMessage ?? '', answer.rawHeaders)
+  if (head === undefined) {
+    sent.destroy()
+    return failed('upstream_invalid', `status ${answer.statusCode ?? 0}`)
+  }
+  const { status, message, headers } = head
+  const isLast = isClosing() || !request.complete
+  response.sendDate = false
+  response.writeHead(status, message, [...headers, ...(isLast ? ['Connection', 'close'] : [])])
+
+  return new Promise(resolve => {
+    let isBroken = false
+    const breakOff = () => {
+      isBroken = true
+      response.destroy()
+    }
+    const idle = createDeadline(idleTimeoutMs, breakOff)
+    answer.on('data', idle.extend)
+    answer.once('end', () => {
+      idle.clear()
+      endGently(request, response)
+    })
+    answer.once('close', () => {
+      if (!answer.complete) breakOff()
+    })
+    response.once('close', () => {
+      idle.clear()
+      answer.destroy()
+      if (!sent.writableFinished) sent.destroy()
+      if (response.writableFinished) resolve({ outcome: 'sent', status })
+      else resolve({ outcome: isBroken ? 'broken_off' : 'client_gone', status })
+    })
+    answer.pipe(response, { end: false })
+  })
+}
+
+function failed(reason: UpstreamReason, detail: string): Failed {
+  return { outcome: 'failed', reason, detail }
+}
+
+/** What node's parser objects to is the application's fault; everything else is the connection's. */
+function reasonFor(error: Error): UpstreamReason {
+  const code = 'code' in error ? String(error.code) : ''
+  return code.startsWith('HPE_') ? 'upstream_invalid' : 'upstream_unreachable'
+}
+
+function count(sockets: NodeJS.ReadOnlyDict<readonly unknown[]>): number {
+  return Object.values(sockets).reduce((sum, list) => sum + (list?.length ?? 0), 0)
+}

@@ -1,0 +1,136 @@
+/**
+ * What this process asserts to the application: who the user is, and the ALB's own tokens once they
+ * are verified. The only maker of {@link UpstreamHeaders}.
+ */
+import { isIP } from 'node:net'
+import {
+  OIDC_ACCESS_TOKEN,
+  OIDC_DATA,
+  OIDC_IDENTITY,
+  pairs,
+  valuesOf,
+  type HeaderList,
+  type ReceivedHeaders,
+  type ScrubbedHeaders,
+  type UpstreamHeaders,
+} from '../core/headers.ts'
+import type { Identity } from '../core/identity.ts'
+import { rejected, type Rejected } from '../core/verdict.ts'
+import { encodeValue } from './encode.ts'
+
+export interface InjectOptions {
+  /** Header names; `''` turns a header off. */
+  readonly userHeader: string
+  readonly emailHeader: string
+  readonly groupsHeader: string
+  readonly clientIpHeader: string
+  /** One character between groups, encoded where it occurs in a value. */
+  readonly groupsSeparator: string
+  /** `list`: joined by the separator, without spaces. `json`: an array of the encoded names. */
+  readonly groupsFormat: 'list' | 'json'
+  /** Longest groups header in bytes; a longer one refuses the request. */
+  readonly groupsMaxBytes: number
+  /** Which of the ALB's headers go on to the application once verified. */
+  readonly forwardOidcHeaders: 'all' | 'data' | 'none'
+  /** The client's address is this far from the right of `X-Forwarded-For`; the ALB's is 1. */
+  readonly trustedHops: number
+}
+
+/** Names and values that assert an identity, ready to be appended. */
+export type Assertion = HeaderList
+
+export interface Inject {
+  /** The headers that a client may never send, because we do. */
+  readonly owned: readonly string[]
+  /**
+   * The headers for a verified identity, before anything is decided: a groups header that is too long
+   * is a reason not to let the request in (`groups_too_large`), never one to cut.
+   *
+   * @param received Where the verified tokens are taken from, byte for byte.
+   * @param verified The received header names that verification vouches for.
+   */
+  readonly assert: (
+    identity: Identity,
+    received: ReceivedHeaders,
+    verified: readonly string[],
+  ) => Assertion | Rejected
+  /**
+   * @param assertion Of {@link Inject.assert}, or none for an anonymous request.
+   */
+  readonly finish: (
+    scrubbed: ScrubbedHeaders,
+    received: ReceivedHeaders,
+    assertion?: Assertion,
+  ) => UpstreamHeaders
+}
+
+/** What `FORWARD_OIDC_HEADERS` lets through, provided it was verified. */
+const FORWARDED = {
+  all: [OIDC_DATA, OIDC_IDENTITY, OIDC_ACCESS_TOKEN],
+  data: [OIDC_DATA],
+  none: [],
+} as const satisfies Record<InjectOptions['forwardOidcHeaders'], readonly string[]>
+
+export function createInject(options: InjectOptions): Inject {
+  const { userHeader, emailHeader, groupsHeader, clientIpHeader, groupsSeparator } = options
+  const forwarded: readonly string[] = FORWARDED[options.forwardOidcHeaders]
+
+  function groupsValue(groups: readonly string[]): string {
+    if (options.groupsFormat === 'json') {
+      return JSON.stringify(groups.map(group => encodeValue(group, '')))
+    }
+    return groups.map(group => encodeValue(group, groupsSeparator)).join(groupsSeparator)
+  }
+
+  return {
+    owned: [userHeader, emailHeader, groupsHeader, clientIpHeader].filter(name => name !== ''),
+
+    assert(identity, received, verified) {
+      const asserted: string[] = []
+      const { user, email } = identity
+      if (userHeader !== '') asserted.push(userHeader, encodeValue(user, groupsSeparator))
+      if (emailHeader !== '' && email !== undefined) {
+        asserted.push(emailHeader, encodeValue(email, groupsSeparator))
+      }
+      if (groupsHeader !== '') {
+        const groups = groupsValue(identity.groups)
+        if (groups.length > options.groupsMaxBytes) {
+          const detail = `groups header of ${groups.length} bytes, GROUPS_MAX_BYTES is ${options.groupsMaxBytes}`
+          return rejected('groups_too_large', { detail })
+        }
+        if (groups !== '') asserted.push(groupsHeader, groups)
+      }
+      for (const [name, value] of pairs(received)) {
+        const lower = name.toLowerCase()
+        if (forwarded.includes(lower) && verified.includes(lower)) asserted.push(name, value)
+      }
+      return asserted
+    },
+
+    finish(scrubbed, received, assertion = []) {
+      const address =
+        clientIpHeader === '' ? undefined : clientAddress(received, options.trustedHops)
+      const client = address === undefined ? [] : [clientIpHeader, address]
+      return asUpstream([...scrubbed, ...client, ...assertion])
+    },
+  }
+}
+
+/**
+ * The address that the nearest trusted hop saw, or `undefined` when the list is too short or holds
+ * something else there. A port, which ALBs append when asked to preserve it, is cut off.
+ *
+ * @param hops 1 is the last entry, the one the ALB appended; what is left of it is the client's word.
+ */
+export function clientAddress(received: HeaderList, hops: number): string | undefined {
+  const entries = valuesOf(received, 'x-forwarded-for').flatMap(value => value.split(','))
+  const entry = entries.at(-hops)?.trim() ?? ''
+  const [, v6, v4] = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?$/.exec(entry) ?? []
+  const address = v6 ?? v4 ?? entry
+  return isIP(address) === 0 || address.includes('%') ? undefined : address
+}
+
+function asUpstream(list: HeaderList): UpstreamHeaders {
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-type-assertion -- the one place that makes the brand
+  return list as UpstreamHeaders
+}

@@ -1,0 +1,113 @@
+/**
+ * Removes everything a client must not be able to say for itself, on every path.
+ *
+ * Three ways in are closed: the name itself; its twins, because WSGI and CGI read `X_Auth_User` and
+ * `X-Auth-User` as one variable; and naming our header in `Connection`, which would have the next hop
+ * drop it as hop-by-hop (RFC 9110 §7.6.1): what was named is removed here, what we assert is added
+ * afterwards.
+ */
+import {
+  HOP_BY_HOP,
+  OIDC_HEADERS,
+  OIDC_PREFIX,
+  connectionOptions,
+  fold,
+  pairs,
+  type HeaderList,
+  type ReceivedHeaders,
+  type ScrubbedHeaders,
+} from '../core/headers.ts'
+import type { StrippedCounts, StrippedKind } from '../core/settled.ts'
+import { rejected, type Rejected } from '../core/verdict.ts'
+import { withoutCookies, ownedCookies } from './cookies.ts'
+
+export interface ScrubOptions {
+  /** Header names that we inject. Removed in every spelling, whoever sends them. */
+  readonly owned: readonly string[]
+  /** `STRIP_REQUEST_HEADERS`. */
+  readonly listed: readonly string[]
+  /** What happens to names outside `[A-Za-z0-9-]+`. */
+  readonly nonstandard: 'drop' | 'reject' | 'keep'
+  /** The ALB's session cookie, whose shards are removed everywhere. */
+  readonly sessionCookie: string
+  /** Cookies removed on guarded paths, where they would outrank the ALB's identity. */
+  readonly guardedCookies: readonly string[]
+}
+
+export interface Scrubbed {
+  readonly headers: ScrubbedHeaders
+  /** What was removed, but for the ALB's own three headers in their own spelling. */
+  readonly stripped: StrippedCounts
+  /** How many of the ALB's own three were taken out, to be put back only when verified. */
+  readonly claimed: number
+}
+
+/** Removed with the session cookie: both are between the browser and the ALB. */
+const NONCE_COOKIE = 'AWSALBAuthNonce'
+
+/** Framing is rebuilt by `forward`; nothing that reads like it may pass under another spelling. */
+const FRAMING: ReadonlySet<string> = new Set(['content-length', 'expect', ...HOP_BY_HOP])
+
+/**
+ * What `Connection` may not take away, since the load balancer said it or the application cannot do
+ * without. The rest of what a client names there it could as well not have sent.
+ */
+const KEPT_FROM_CONNECTION = /^(?:host$|x-forwarded-|x-amzn-)/
+
+type Fate = 'keep' | 'drop' | 'claimed' | StrippedKind
+
+/**
+ * @returns A function of the admitted headers and the route that keeps, in order and as spelled, what
+ * may pass; or refuses the request for a header name where `nonstandard` is `reject`.
+ */
+export function createScrub(
+  options: ScrubOptions,
+): (headers: ReceivedHeaders, route: 'open' | 'guarded') => Scrubbed | Rejected {
+  const owned = new Set(options.owned.map(fold))
+  const listed = new Set(options.listed.map(fold))
+  const isOwnedCookie = {
+    open: ownedCookies([NONCE_COOKIE], options.sessionCookie),
+    guarded: ownedCookies([NONCE_COOKIE, ...options.guardedCookies], options.sessionCookie),
+  }
+
+  return (headers, route) => {
+    const named = connectionOptions(headers)
+    const kept: string[] = []
+    const counts: Partial<Record<Fate, number>> = {}
+    for (const [name, value] of pairs(headers)) {
+      const fate = fateOf(name, named)
+      if (fate === 'nonstandard' && options.nonstandard === 'reject') {
+        return rejected('malformed_request', { detail: 'a header name outside [A-Za-z0-9-]' })
+      }
+      counts[fate] = (counts[fate] ?? 0) + 1
+      if (fate !== 'keep') continue
+      const left = isCookie(name) ? withoutCookies(value, isOwnedCookie[route]) : value
+      if (left !== '' || value === '') kept.push(name, left)
+    }
+    const { keep, drop, claimed = 0, ...stripped } = counts
+    return { headers: asScrubbed(kept), stripped, claimed }
+  }
+
+  function fateOf(name: string, named: ReadonlySet<string>): Fate {
+    const lower = name.toLowerCase()
+    const folded = fold(lower)
+    const standard = /^[a-z0-9-]+$/.test(lower)
+    if (!standard && options.nonstandard === 'reject') return 'nonstandard'
+    if (folded.startsWith(OIDC_PREFIX)) return OIDC_HEADERS.includes(lower) ? 'claimed' : 'oidc'
+    if (owned.has(folded)) return 'identity'
+    if (FRAMING.has(folded)) return 'drop'
+    if (listed.has(folded)) return 'listed'
+    if (!standard && options.nonstandard === 'drop') return 'nonstandard'
+    if (named.has(lower) && !KEPT_FROM_CONNECTION.test(lower)) return 'drop'
+    return 'keep'
+  }
+}
+
+function isCookie(name: string): boolean {
+  return name.length === 6 && name.toLowerCase() === 'cookie'
+}
+
+function asScrubbed(list: HeaderList): ScrubbedHeaders {
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-type-assertion -- the one place that makes the brand
+  return list as ScrubbedHeaders
+}

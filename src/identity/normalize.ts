@@ -1,0 +1,104 @@
+/**
+ * Turns verified claims into an {@link Identity}, or says why there is none to be had.
+ */
+import type { Claims, Identity } from '../core/identity.ts'
+import type { Reason } from '../core/reasons.ts'
+import { quote, rejected, type Rejected } from '../core/verdict.ts'
+import { findClaim, findText } from './claims.ts'
+import { isGroupsOverage, readGroups } from './groups.ts'
+
+export interface NormalizeOptions {
+  /** Claim names or JSON pointers; the first present wins. */
+  readonly userClaims: readonly string[]
+  readonly emailClaims: readonly string[]
+  readonly groupsClaims: readonly string[]
+  /** How a groups claim that is a plain string is cut; `''` not at all. */
+  readonly groupsSplit: string
+  readonly userCase: 'keep' | 'lower'
+  readonly groupsCase: 'keep' | 'lower'
+  /** Whether a group is kept; applied before the map. */
+  readonly keepsGroup: (group: string) => boolean
+  readonly groupsMap: ReadonlyMap<string, string>
+  /** One of them must be held; empty means that anybody may pass. Compared after map and case. */
+  readonly allowedGroups: readonly string[]
+  /** The e-mail address must be in one of them; empty means that anybody may pass. Lower case. */
+  readonly allowedEmailDomains: readonly string[]
+  readonly requireEmailVerified: boolean
+}
+
+/** What was verified, and until when. */
+export interface Proof {
+  readonly subject: string
+  readonly albClaims: Claims
+  readonly expiresAt: number
+}
+
+/**
+ * @returns A pure function of verified claims. Groups are filtered, mapped, brought to one case,
+ * trimmed, de-duplicated and sorted by code unit, so that equal sets make equal headers.
+ */
+export function createNormalize(options: NormalizeOptions): (proof: Proof) => Identity | Rejected {
+  return ({ subject, albClaims, expiresAt }) => {
+    const found = findText(albClaims, options.userClaims)
+    if (found === undefined) {
+      return refused('identity_missing', `no text under USER_CLAIM ${options.userClaims.join(',')}`)
+    }
+    const email = findText(albClaims, options.emailClaims)
+    if (options.requireEmailVerified && !isTrue(albClaims['email_verified'])) {
+      return refused('email_unverified', 'email_verified is not true')
+    }
+    if (isGroupsOverage(albClaims, options.groupsClaims)) {
+      return refused('groups_overage', 'the provider left the groups out')
+    }
+    const groups = normalizeGroups(albClaims)
+    const refusal = checkAllowed(groups, email)
+    if (refusal !== undefined) return refusal
+    const user = options.userCase === 'lower' ? lowerAscii(found) : found
+    return { subject, user, ...(email !== undefined && { email }), groups, expiresAt }
+  }
+
+  function normalizeGroups(claims: Claims): readonly string[] {
+    const read = readGroups(findClaim(claims, options.groupsClaims), options.groupsSplit)
+    const mapped = read
+      .filter(options.keepsGroup)
+      .map(group => (options.groupsMap.get(group) ?? group).trim())
+      .map(group => (options.groupsCase === 'lower' ? lowerAscii(group) : group))
+    return [...new Set(mapped)].filter(group => group !== '').sort()
+  }
+
+  /** Both lists must be satisfied where both are set. */
+  function checkAllowed(
+    groups: readonly string[],
+    email: string | undefined,
+  ): Rejected | undefined {
+    const { allowedGroups, allowedEmailDomains } = options
+    if (allowedGroups.length > 0 && !allowedGroups.some(group => groups.includes(group))) {
+      return refused('not_allowed', 'none of the groups is in ALLOWED_GROUPS')
+    }
+    if (allowedEmailDomains.length === 0) return undefined
+    const domain = email === undefined ? undefined : domainOf(email)
+    if (domain !== undefined && allowedEmailDomains.includes(domain)) return undefined
+    return refused('not_allowed', `ALLOWED_EMAIL_DOMAINS does not hold ${quote(domain)}`)
+  }
+}
+
+/** The part after the only `@`, in lower case; `a@b@c` has none (oauth2-proxy GHSA-c5c4-8r6x-56w3). */
+function domainOf(email: string): string | undefined {
+  const [local, domain, ...more] = email.split('@')
+  if (local === undefined || local === '' || more.length > 0) return undefined
+  return domain === undefined ? undefined : lowerAscii(domain)
+}
+
+/** Only A to Z: the Kelvin sign must not turn into a `k` that somebody else's name is spelled with. */
+function lowerAscii(text: string): string {
+  return text.replace(/[A-Z]/g, letter => letter.toLowerCase())
+}
+
+/** Cognito sends its booleans as text. */
+function isTrue(value: unknown): boolean {
+  return value === true || value === 'true'
+}
+
+function refused(reason: Reason, detail: string): Rejected {
+  return rejected(reason, { source: 'alb', detail })
+}

@@ -1,0 +1,226 @@
+#!/usr/bin/env node
+/**
+ * Composition root: environment -> configuration -> steps -> servers. The only reader of `process`,
+ * and the only file that gives each step the few values it needs.
+ */
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import type { Server } from 'node:http'
+import { pino } from 'pino'
+import { Registry } from 'prom-client'
+import { ConfigFault, loadConfig, type Config, type LoadedConfig } from './config/config.ts'
+import { systemClock as clock } from './core/clock.ts'
+import type { Telemetry } from './core/telemetry.ts'
+import { rejected } from './core/verdict.ts'
+import { createForward } from './forward/forward.ts'
+import { createProbe } from './forward/probe.ts'
+import { createInject } from './headers/inject.ts'
+import { createScrub } from './headers/scrub.ts'
+import { createNormalize } from './identity/normalize.ts'
+import { createAdmin } from './observe/admin.ts'
+import { createLog } from './observe/log.ts'
+import { createMetrics } from './observe/metrics.ts'
+import { createPipeline } from './pipeline.ts'
+import { matches } from './route/pattern.ts'
+import { rulesOf } from './route/presets.ts'
+import { createRoutes, warningAbout } from './route/routes.ts'
+import { createAdmit } from './server/admit.ts'
+import { drain } from './server/drain.ts'
+import { rawRefusal, refuse } from './server/refuse.ts'
+import { requestIdOf } from './server/request-id.ts'
+import { createServer } from './server/server.ts'
+import { keyUrl } from './tokens/alb-arn.ts'
+import { createAlbKeys } from './tokens/alb-keys.ts'
+import { createAlbVerifier } from './tokens/alb-token.ts'
+import { createVerifyCredentials } from './tokens/credentials.ts'
+import { createFetch } from './tokens/fetch.ts'
+import { createKeyFetch } from './tokens/key-fetch.ts'
+
+/** EX_CONFIG of sysexits.h: starting again will not help. */
+const EXIT_CONFIG = 78
+const EXIT_FAULT = 1
+/** Log lines that may wait for a reader, in bytes; what comes beyond is dropped, not waited for. */
+const MAX_LOG_BACKLOG = 4_194_304
+
+const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+const version = /"version": "([^"]+)"/.exec(manifest)?.[1] ?? 'unknown'
+
+await start(load())
+
+/** Reads the environment, or ends the process with everything that is wrong with it. */
+function load(): LoadedConfig {
+  try {
+    return loadConfig({
+      ...process.env,
+      NODE_OPTIONS: [process.env['NODE_OPTIONS'] ?? '', ...process.execArgv].join(' '),
+    })
+  } catch (error) {
+    if (!(error instanceof ConfigFault)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(EXIT_CONFIG)
+  }
+}
+
+async function start({ config, warnings }: LoadedConfig): Promise<void> {
+  const destination = pino.destination({ dest: 1, sync: false, maxLength: MAX_LOG_BACKLOG })
+  destination.on('error', () => undefined)
+  const log = createLog({
+    level: config.logLevel,
+    format: config.logFormat,
+    accessLog: config.accessLog,
+    logSubject: config.logSubject,
+    destination,
+  })
+  const { logger } = log
+  const exit = (code: number) => {
+    destination.flushSync()
+    process.exit(code)
+  }
+  process.on('uncaughtException', error => {
+    logger.fatal({ err: error }, 'fault')
+    exit(EXIT_FAULT)
+  })
+
+  const state = { isDraining: false }
+  const registry = new Registry()
+  const metrics = createMetrics(registry, {
+    upstreamConnections: () => forward.connections(),
+    isDraining: () => state.isDraining,
+    isUnsafe: config.unsafeAllowAnyClient || config.unsafeAllowAnyIssuer,
+    version,
+    node: process.version,
+  })
+  const telemetry: Telemetry = {
+    ...metrics.telemetry,
+    keyFetched: (...event) => {
+      metrics.telemetry.keyFetched(...event)
+      log.telemetry.keyFetched(...event)
+    },
+    upstreamFailed: (...event) => {
+      metrics.telemetry.upstreamFailed(...event)
+      log.telemetry.upstreamFailed(...event)
+    },
+  }
+
+  const { upstream } = config
+  const forward = createForward({
+    ...upstream,
+    connections: config.upstreamConnections,
+    connectTimeoutMs: config.upstreamConnectTimeoutMs,
+    headersTimeoutMs: config.upstreamHeadersTimeoutMs,
+    idleTimeoutMs: config.upstreamIdleTimeoutMs,
+    maxHeaderBytes: config.maxHeaderBytes,
+    telemetry,
+  })
+  const inject = createInject(config)
+  const rules = [...config.noauthPaths, ...rulesOf(config.noauthPreset)]
+  const handle = createPipeline({
+    clock,
+    requestId: request => requestIdOf(request.rawHeaders),
+    admit: createAdmit(config),
+    decideRoute: createRoutes(rules),
+    scrub: createScrub({
+      owned: inject.owned,
+      listed: config.stripRequestHeaders,
+      nonstandard: config.nonstandardHeaders,
+      sessionCookie: config.albSessionCookie,
+      guardedCookies: config.stripCookies,
+    }),
+    verify: createVerifyCredentials(await createAlbVerification(config, telemetry)),
+    normalize: createNormalize({
+      ...config,
+      keepsGroup: group =>
+        config.groupsFilter.length === 0 ||
+        config.groupsFilter.some(pattern => matches(pattern, group)),
+    }),
+    inject,
+    unauthenticated: config.unauthenticated,
+    forward: forward.forward,
+    refuse,
+    isClosing: () => state.isDraining,
+    begin: () => {
+      const settled = metrics.begin()
+      return record => {
+        settled(record)
+        log.settled(record)
+      }
+    },
+  })
+
+  const server = createServer({
+    ...config,
+    onRequest: (request, response) => {
+      void handle(request, response)
+    },
+    onRefused: reason => {
+      const requestId = requestIdOf([])
+      metrics.refused({ verdict: rejected(reason), route: 'guarded' })
+      return rawRefusal(reason, requestId)
+    },
+  })
+  const probe = createProbe({ ...upstream, timeoutMs: 1_000, now: clock.monotonicMs })
+  const admin = createAdmin({
+    metrics: () => registry.metrics(),
+    metricsContentType: registry.contentType,
+    notReady: async () => {
+      if (state.isDraining) return 'draining'
+      return (await probe()) ? undefined : 'the application does not take connections'
+    },
+  })
+
+  for (const warning of [...warnings, ...rules.flatMap(rule => warningAbout(rule) ?? [])]) {
+    logger.warn(warning)
+  }
+  try {
+    const address = await listen(server, config.port, config.host)
+    const adminAddress = await listen(admin, config.adminPort, config.adminHost)
+    logger.info({ address, adminAddress, version, node: process.version }, 'listening')
+  } catch (error) {
+    logger.fatal({ err: error }, 'cannot listen')
+    exit(EXIT_FAULT)
+  }
+
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (state.isDraining) exit(EXIT_FAULT)
+    state.isDraining = true
+    logger.info({ signal }, 'draining')
+    void drain({ server, delayMs: config.drainDelayMs, timeoutMs: config.drainTimeoutMs }).then(
+      inTime => {
+        logger.info({ inTime }, 'drained')
+        forward.close()
+        exit(0)
+      },
+    )
+  }
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+}
+
+/** The ALB token's verification, with the key store behind it. */
+async function createAlbVerification(config: Config, telemetry: Telemetry) {
+  return createAlbVerifier({
+    arns: config.albArns,
+    clients: config.albClientIds ?? 'any',
+    issuers: config.oidcIssuer ?? 'any',
+    toleranceSeconds: config.clockToleranceMs / 1000,
+    clock,
+    telemetry,
+    findKey: createAlbKeys({
+      size: config.keyCacheSize,
+      ttlMs: config.keyCacheTtlMs,
+      staleMs: config.keyCacheStaleMs,
+      negativeTtlMs: config.keyNegativeTtlMs,
+      seeds: config.keySeeds ?? new Map(),
+      urlOf: (arn, kid) => keyUrl(arn, kid, config.keyUrl),
+      fetchKey: createKeyFetch(await createFetch(config), config.keyFetchTimeoutMs),
+      clock,
+      telemetry,
+    }),
+  })
+}
+
+async function listen(server: Server, port: number, host: string) {
+  server.listen(port, host)
+  await once(server, 'listening')
+  return server.address()
+}

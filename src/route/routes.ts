@@ -1,0 +1,56 @@
+/**
+ * Open or guarded: which requests may pass without a token.
+ *
+ * Everything that no rule opens is guarded; a path that is not canonical is never open.
+ */
+import { isCanonical, pathOf } from './path.ts'
+import { matches } from './pattern.ts'
+
+/** One exemption from authentication. */
+export interface Rule {
+  /** As configured; for logs and warnings. */
+  readonly text: string
+  /** Upper case; empty means any method. */
+  readonly methods: ReadonlySet<string>
+  readonly pattern: string
+}
+
+export type Route =
+  | { readonly kind: 'guarded' }
+  /** `rule` is the first that matched, as configured: safe to log where the path is not. */
+  | { readonly kind: 'open'; readonly rule: string }
+
+export const ROUTE_KINDS: readonly Route['kind'][] = ['open', 'guarded']
+
+const GUARDED: Route = { kind: 'guarded' }
+
+/**
+ * @param rules In the order in which they are tried.
+ * @returns A function of the method and the request target as received; it never throws.
+ */
+export function createRoutes(rules: readonly Rule[]): (method: string, target: string) => Route {
+  const opened = rules.map(rule => ({ rule, route: { kind: 'open', rule: rule.text } as const }))
+  return (method, target) => {
+    if (opened.length === 0) return GUARDED
+    const path = pathOf(target)
+    if (!isCanonical(path)) return GUARDED
+    const found = opened.find(
+      ({ rule }) =>
+        (rule.methods.size === 0 || rule.methods.has(method)) && matches(rule.pattern, path),
+    )
+    return found?.route ?? GUARDED
+  }
+}
+
+/**
+ * What an operator should hear about a rule before it opens more than they meant.
+ *
+ * @returns A sentence, or `undefined` when the rule ends where it seems to.
+ */
+export function warningAbout({ text, pattern }: Rule): string | undefined {
+  if (/^\/?\*+$/.test(pattern)) return `open rule '${text}' opens every path`
+  const beside = /[^/]\*/.test(pattern)
+  if (!beside) return undefined
+  const example = pattern.replaceAll('*', 'x')
+  return `open rule '${text}' has a * that does not follow a /, so it also opens ${example}`
+}

@@ -1,0 +1,42 @@
+/**
+ * Leaves without dropping anybody: stop being ready, go on serving until the load balancer has
+ * noticed, stop listening, let the requests in flight finish, and go.
+ *
+ * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
+ */
+import type { Server } from 'node:http'
+import { setTimeout as delay } from 'node:timers/promises'
+
+export interface DrainOptions {
+  readonly server: Server
+  /** How long new requests are still accepted, each answered with `Connection: close`. */
+  readonly delayMs: number
+  /** How long requests in flight may then take. */
+  readonly timeoutMs: number
+}
+
+/** How often connections that have become idle are looked for. */
+const SWEEP_MS = 100
+
+/**
+ * @returns Whether every connection ended by itself; the rest was cut when the time was up.
+ */
+export async function drain({ server, delayMs, timeoutMs }: DrainOptions): Promise<boolean> {
+  await delay(delayMs)
+  const closed = new Promise<boolean>(resolve => {
+    server.close(() => {
+      resolve(true)
+    })
+  })
+  server.closeIdleConnections()
+  const sweep = setInterval(() => {
+    server.closeIdleConnections()
+  }, SWEEP_MS)
+  const stopWaiting = new AbortController()
+  const late = delay(timeoutMs, false, { signal: stopWaiting.signal }).catch(() => false)
+  const inTime = await Promise.race([closed, late])
+  stopWaiting.abort()
+  clearInterval(sweep)
+  server.closeAllConnections()
+  return inTime
+}

@@ -1,0 +1,109 @@
+/**
+ * The port that faces the load balancer: node's parser with every limit set on purpose, and one entry
+ * for all the events by which a request can arrive.
+ *
+ * `Expect: 100-continue` and `CONNECT` reach a program through events of their own, and a proxy that
+ * forgets one of them forgets its checks there (THREATS D3). An `upgrade` listener is not set: without
+ * one, node hands a request with `Upgrade` over as the plain request that it also is.
+ *
+ * @see THREATS 2.5 for what each setting is by default and why it is not left there
+ */
+import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import type { Reason } from '../core/reasons.ts'
+
+export interface ServerOptions {
+  readonly keepAliveTimeoutMs: number
+  readonly headersTimeoutMs: number
+  /** 0 for no limit. */
+  readonly requestTimeoutMs: number
+  /** Counted exactly by `admit`; node's own limit lies above it. */
+  readonly maxHeaderBytes: number
+  /** Every request, whichever event it came by. */
+  readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
+  /**
+   * What cannot become a request: bytes that are no HTTP, too long a head, a tunnel.
+   * @returns The bytes to answer with before the connection is closed.
+   */
+  readonly onRefused: (reason: Reason) => string
+}
+
+/** How often connections are looked over for expired time limits. */
+const CHECK_MS = 1_000
+/** Room for what node counts and we do not, so that ours is the limit that decides. */
+const SLACK_BYTES = 16_384
+
+/** The requests of a connection that have not been answered to their end. */
+interface Unsettled {
+  count: number
+  request: IncomingMessage
+  response: ServerResponse
+}
+
+export function createServer(options: ServerOptions): Server {
+  const unsettled = new WeakMap<Socket, Unsettled>()
+  const server = http.createServer({
+    insecureHTTPParser: false,
+    joinDuplicateHeaders: false,
+    requireHostHeader: false,
+    maxHeaderSize: options.maxHeaderBytes + SLACK_BYTES,
+    keepAliveTimeout: options.keepAliveTimeoutMs,
+    headersTimeout: options.headersTimeoutMs,
+    requestTimeout: options.requestTimeoutMs,
+    connectionsCheckingInterval: CHECK_MS,
+    noDelay: true,
+  })
+  // Node cuts a longer list silently and still frames the body by what it cut (CVE-2026-58044).
+  server.maxHeadersCount = 0
+
+  server.on('request', onRequest)
+  server.on('checkContinue', onRequest)
+  server.on('checkExpectation', onRequest)
+  server.on('connect', (_request: IncomingMessage, socket: Socket) => {
+    socket.on('error', () => undefined)
+    finish(socket, options.onRefused('method_refused'))
+  })
+  server.on('clientError', onClientError)
+  return server
+
+  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request
+    const before = unsettled.get(socket)
+    const now = { count: (before?.count ?? 0) + 1, request, response }
+    unsettled.set(socket, now)
+    response.once('close', () => {
+      const later = unsettled.get(socket)
+      if (later !== undefined) later.count--
+    })
+    options.onRequest(request, response)
+  }
+
+  /**
+   * The parser gave up. An answer may be written only where it cannot be taken for the answer to
+   * another request: on a connection without any, or when it is the body of the only one that is bad.
+   */
+  function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+    const pending = unsettled.get(socket)
+    const isIdle = pending === undefined || pending.count === 0
+    const isOwnBody =
+      pending?.count === 1 && !pending.request.complete && !pending.response.headersSent
+    if (!socket.writable || error.code === 'ECONNRESET' || !(isIdle || isOwnBody)) {
+      socket.destroy()
+      return
+    }
+    finish(socket, answerTo(error.code))
+  }
+
+  function answerTo(code: string | undefined): string {
+    if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
+      return 'HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
+    }
+    const reason = code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed_request'
+    return options.onRefused(reason)
+  }
+
+  function finish(socket: Socket, bytes: string): void {
+    socket.write(bytes)
+    socket.destroySoon()
+  }
+}
