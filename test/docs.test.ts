@@ -1,0 +1,103 @@
+/**
+ * The tables in the documents are the tables in the code.
+ *
+ * `npm run docs` writes them; this test fails when they differ. Prose around them is nobody's to
+ * compare, so what can be listed is listed here.
+ */
+import { readFileSync, writeFileSync } from 'node:fs'
+import { Registry, type MetricObject } from 'prom-client'
+import t from 'tap'
+import { SECTIONS, SETTINGS, type Readable, type Setting } from '../src/config/settings.ts'
+import { REASONS, REASON_NAMES } from '../src/core/reasons.ts'
+import { createMetrics } from '../src/observe/metrics.ts'
+import { NOAUTH_PRESETS } from '../src/route/presets.ts'
+
+const isWriting = process.env['WRITE_DOCS'] === '1'
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n')
+}
+
+const cell = (text: string) => text.replaceAll('|', '\\|')
+
+function settingsTables(): string {
+  const rows: Setting<Readable>[] = Object.values(SETTINGS)
+  return SECTIONS.map(section => {
+    const ours = rows.filter(row => row.section === section)
+    const cells = ours.map(({ variable, fallback, required, meaning }) => [
+      `\`${variable}\``,
+      required === true ? '**required**' : fallback ? `\`${fallback.replaceAll(',', ', ')}\`` : '',
+      cell(meaning),
+    ])
+    return `## ${section}\n\n${table(['variable', 'default', 'meaning'], cells)}`
+  }).join('\n\n')
+}
+
+function presetTables(): string {
+  return Object.entries(NOAUTH_PRESETS)
+    .map(([name, rules]) => `\`${name}\` opens ${rules.map(rule => `\`${rule}\``).join(', ')}.`)
+    .join('\n\n')
+}
+
+function reasonsTable(): string {
+  const rows = REASON_NAMES.map(reason => {
+    const { status, meaning, disclosed } = REASONS[reason]
+    return [String(status), `\`${reason}\``, cell(meaning), disclosed ? 'yes' : 'no']
+  })
+  return table(['status', 'reason', 'meaning', 'told to the client'], rows)
+}
+
+async function metricsTable(): Promise<string> {
+  const registry = new Registry()
+  createMetrics(registry, {
+    upstreamConnections: () => 0,
+    isDraining: () => false,
+    isUnsafe: false,
+    version: '',
+    node: '',
+  })
+  const metrics: (MetricObject & { labelNames?: string[] })[] = registry.getMetricsAsArray()
+  const kinds = new Map((await registry.getMetricsAsJSON()).map(({ name, type }) => [name, type]))
+  const rows = metrics
+    .filter(({ name }) => name.startsWith('alb_auth_'))
+    .map(({ name, help, labelNames = [] }) => [
+      `\`${name}\``,
+      String(kinds.get(name)),
+      labelNames.map(label => `\`${label}\``).join(', '),
+      cell(help),
+    ])
+  return table(['name', 'type', 'labels', 'meaning'], rows)
+}
+
+const DOCUMENTS = [
+  { file: 'docs/configuration.md', section: 'settings', content: settingsTables },
+  { file: 'docs/configuration.md', section: 'presets', content: presetTables },
+  { file: 'docs/reasons.md', section: 'reasons', content: reasonsTable },
+  { file: 'docs/metrics.md', section: 'metrics', content: metricsTable },
+]
+
+for (const { file, section, content } of DOCUMENTS) {
+  t.test(`${file} has the ${section} that the code has`, async t => {
+    const begin = `<!-- ${section}: written by npm run docs -->`
+    const end = `<!-- end of ${section} -->`
+    const text = readFileSync(file, 'utf8')
+    const from = text.indexOf(begin) + begin.length
+    const to = text.indexOf(end)
+    t.ok(from >= begin.length && to > from, 'has the place for them')
+    const wanted = `\n\n${await content()}\n\n`
+    if (isWriting) writeFileSync(file, text.slice(0, from) + wanted + text.slice(to))
+    else t.equal(text.slice(from, to), wanted, 'run npm run docs')
+  })
+}
+
+t.test('every link to a file in the documents leads to one', async t => {
+  const files = ['README.md', 'CHANGELOG.md', 'docs/configuration.md', 'docs/ARCHITECTURE.md']
+  for (const file of [...files, 'docs/reasons.md', 'docs/metrics.md', 'CONTRIBUTING.md']) {
+    const text = readFileSync(file, 'utf8')
+    const folder = new URL(`../${file}`, import.meta.url)
+    for (const [, link = ''] of text.matchAll(/\]\(((?!https?:|#)[^)#]+)/g)) {
+      t.doesNotThrow(() => readFileSync(new URL(link, folder)), `${file} -> ${link}`)
+    }
+  }
+})
