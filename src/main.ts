@@ -36,11 +36,16 @@ import { createVerifyCredentials } from './tokens/credentials.ts'
 import { createFetch } from './tokens/fetch.ts'
 import { createKeyFetch } from './tokens/key-fetch.ts'
 
+type Destination = ReturnType<typeof pino.destination>
+
 /** EX_CONFIG of sysexits.h: starting again will not help. */
 const EXIT_CONFIG = 78
 const EXIT_FAULT = 1
 /** Log lines that may wait for a reader, in bytes; what comes beyond is dropped, not waited for. */
 const MAX_LOG_BACKLOG = 4_194_304
+
+/** How long the process waits for its log to be read before it ends without. */
+const FLUSH_MS = 1_000
 
 const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
 const version = /"version": "([^"]+)"/.exec(manifest)?.[1] ?? 'unknown'
@@ -62,7 +67,9 @@ function load(): LoadedConfig {
 }
 
 async function start({ config, warnings }: LoadedConfig): Promise<void> {
-  const destination = pino.destination({ dest: 1, sync: false, maxLength: MAX_LOG_BACKLOG })
+  const destination = pino.destination({
+    ...{ dest: 1, sync: false, minLength: 1, maxLength: MAX_LOG_BACKLOG },
+  })
   destination.on('error', () => undefined)
   const log = createLog({
     level: config.logLevel,
@@ -72,12 +79,11 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     destination,
   })
   const { logger } = log
-  const exit = (code: number) => {
-    destination.flushSync()
-    process.exit(code)
+  const exit = (code: number, patienceMs = FLUSH_MS) => {
+    exitAfter(destination, code, patienceMs)
   }
   process.on('uncaughtException', error => {
-    logger.fatal({ err: error }, 'fault')
+    logger.error({ err: error }, 'fault')
     exit(EXIT_FAULT)
   })
 
@@ -147,14 +153,17 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     },
   })
 
-  const server = createServer({
+  const { server, closeIdle } = createServer({
     ...config,
     onRequest: (request, response) => {
       void handle(request, response)
     },
-    onRefused: reason => {
+    onRefused: (reason, isNew) => {
       const requestId = requestIdOf([])
-      metrics.refused({ verdict: rejected(reason), route: 'guarded' })
+      if (isNew) {
+        metrics.refused({ verdict: rejected(reason), route: 'guarded' })
+        log.refused(requestId, reason)
+      }
       return rawRefusal(reason, requestId)
     },
   })
@@ -176,24 +185,38 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     const adminAddress = await listen(admin, config.adminPort, config.adminHost)
     logger.info({ address, adminAddress, version, node: process.version }, 'listening')
   } catch (error) {
-    logger.fatal({ err: error }, 'cannot listen')
+    logger.error({ err: error }, 'cannot listen')
     exit(EXIT_FAULT)
   }
 
   const onSignal = (signal: NodeJS.Signals) => {
-    if (state.isDraining) exit(EXIT_FAULT)
+    if (state.isDraining) {
+      exit(EXIT_FAULT, 100)
+      return
+    }
     state.isDraining = true
     logger.info({ signal }, 'draining')
-    void drain({ server, delayMs: config.drainDelayMs, timeoutMs: config.drainTimeoutMs }).then(
-      inTime => {
-        logger.info({ inTime }, 'drained')
-        forward.close()
-        exit(0)
-      },
-    )
+    void drain({
+      ...{ server, closeIdle },
+      ...{ delayMs: config.drainDelayMs, timeoutMs: config.drainTimeoutMs },
+    }).then(inTime => {
+      logger.info({ inTime }, 'drained')
+      forward.close()
+      exit(0)
+    })
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+}
+
+/**
+ * Ends the process once its log has been written. While somebody holds the pipe without reading it,
+ * a normal exit would wait for ever, in a thread that cannot be told to stop; then it is a kill.
+ */
+function exitAfter(destination: Destination, code: number, patienceMs: number): void {
+  destination.flushSync = () => undefined
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), patienceMs)
+  destination.flush(() => process.exit(code))
 }
 
 /** The ALB token's verification, with the key store behind it. */

@@ -131,7 +131,7 @@ function judge(
   return { verdict: ANONYMOUS, ignored: claim }
 }
 
-/** The ALB's own headers count as stripped only where they were not put back. */
+/** The ALB's own headers count as stripped only where nobody vouched for them. */
 function countStripped({ stripped, claimed }: Scrubbed, outcome: string): StrippedCounts {
   const oidc = (stripped.oidc ?? 0) + (outcome === 'authenticated' ? 0 : claimed)
   return { ...stripped, ...(oidc > 0 && { oidc }) }
@@ -158,7 +158,9 @@ export function createPipeline(
     } catch (fault) {
       result = { refusal: rejected('internal_error'), fault, cutShort: response.headersSent }
     }
-    if (result.refusal !== undefined) send(result.refusal.reason, { request, response, requestId })
+    if (result.refusal !== undefined) {
+      send(result.refusal.reason, decision, { request, response, requestId })
+    }
 
     const endedAt = steps.clock.monotonicMs()
     const status = result.refusal ? REASONS[result.refusal.reason].status : result.status
@@ -180,9 +182,9 @@ export function createPipeline(
   /** Carries a decision out. */
   async function act(decision: Decision, { request, response }: Exchange): Promise<Result> {
     if (!('headers' in decision)) return { refusal: decision.verdict, cutShort: false }
-    const { method, target, hasHost, body, expectsContinue } = decision.admitted
+    const { method, target, hasHost, body, expectsContinue, asksUpgrade } = decision.admitted
     const { headers } = decision
-    const { isClosing } = steps
+    const isClosing = () => asksUpgrade || steps.isClosing()
     const forwarded = await steps.forward({
       ...{ method, target, headers, hasHost, body, expectsContinue },
       ...{ request, response, isClosing },
@@ -190,12 +192,17 @@ export function createPipeline(
     return resultOf(forwarded)
   }
 
-  function send(reason: Reason, { request, response, requestId }: Exchange): void {
+  function send(
+    reason: Reason,
+    decision: Decision | undefined,
+    { request, response, requestId }: Exchange,
+  ): void {
     if (response.headersSent) {
       response.destroy()
       return
     }
-    const close = steps.isClosing() || isInDoubt(reason)
+    const asksUpgrade = decision?.admitted?.asksUpgrade ?? false
+    const close = steps.isClosing() || isInDoubt(reason) || asksUpgrade
     steps.refuse(request, response, { reason, requestId, close })
   }
 }

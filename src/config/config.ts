@@ -139,7 +139,7 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
   }
   const { requestTimeoutMs = 0, headersTimeoutMs = 0 } = config
   if (requestTimeoutMs > 0 && requestTimeoutMs < headersTimeoutMs) {
-    faults.push('REQUEST_TIMEOUT must be 0s or at least HEADERS_TIMEOUT')
+    faults.push('REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT')
   }
   return faults
 }

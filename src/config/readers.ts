@@ -43,7 +43,7 @@ const UNITS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 }
 
-/** `250ms`, `5s`, `2m`, `12h` or `7d`, up to `max`; in milliseconds. */
+/** `250ms`, `5s`, `2m`, `12h`, `7d` or a bare `0`, up to `max`; in milliseconds. */
 export const duration =
   (max: string): Read<number> =>
   value => {
@@ -55,6 +55,7 @@ export const duration =
   }
 
 function milliseconds(value: string): number {
+  if (value === '0') return 0
   const [, amount, unit = ''] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(value) ?? []
   return Number(amount) * (UNITS[unit] ?? Number.NaN)
 }

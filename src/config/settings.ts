@@ -423,14 +423,14 @@ export const SETTINGS = {
     section: 'The application',
     fallback: '60s',
     meaning:
-      'How long the application may take to begin its answer, counted from the last byte of the request; waiting for a connection counts. 0s for no limit.',
+      'How long the application may take to begin its answer, counted from the last byte of the request; and, before that, how long a request may wait for a connection. 0 for no limit.',
   },
   upstreamIdleTimeoutMs: {
     variable: 'UPSTREAM_IDLE_TIMEOUT',
     read: duration('24h'),
     section: 'The application',
-    fallback: '0s',
-    meaning: 'How long an answer that has begun may pause; 0s for no limit (SSE, long polls).',
+    fallback: '0',
+    meaning: 'How long an answer that has begun may pause; 0 for no limit (SSE, long polls).',
   },
 
   host: {
@@ -479,8 +479,8 @@ export const SETTINGS = {
     variable: 'REQUEST_TIMEOUT',
     read: duration('24h'),
     section: 'Listening',
-    fallback: '0s',
-    meaning: 'How long a whole request may take to arrive; 0s for no limit (uploads).',
+    fallback: '0',
+    meaning: 'How long a whole request may take to arrive; 0 for no limit (uploads).',
   },
   maxHeaders: {
     variable: 'MAX_HEADERS',

@@ -33,4 +33,6 @@ export function endGently(request: IncomingMessage, response: ServerResponse): v
     bytes += chunk.length
     if (bytes > MAX_BYTES) end()
   })
+  // A stream that was piped somewhere stays paused after unpipe, listeners or not.
+  request.resume()
 }

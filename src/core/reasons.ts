@@ -152,7 +152,8 @@ export const REASONS = {
   },
   upstream_timeout: {
     status: 504,
-    meaning: 'The application did not connect or did not begin its answer in time.',
+    meaning:
+      'The application did not connect or did not begin its answer in time; also when the client stalled in its body.',
     disclosed: true,
   },
   internal_error: {

@@ -18,6 +18,7 @@ import { endGently } from '../core/linger.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Telemetry, UpstreamErrorKind } from '../core/telemetry.ts'
 import { createDeadline } from './deadline.ts'
+import { createGate } from './gate.ts'
 import { answerHead, requestHead } from './head.ts'
 
 export interface ForwardOptions {
@@ -28,7 +29,10 @@ export interface ForwardOptions {
   /** Connections at most; as many requests again may wait for one. */
   readonly connections: number
   readonly connectTimeoutMs: number
-  /** From the last byte of the request to the head of the answer; 0 for no limit. */
+  /**
+   * From the last byte of the request to the head of the answer, and before that for a place among
+   * the connections; 0 for no limit.
+   */
   readonly headersTimeoutMs: number
   /** Between two pieces of the answer's body; 0 for no limit. */
   readonly idleTimeoutMs: number
@@ -110,18 +114,20 @@ export function createForward(options: ForwardOptions): Forward {
     timeout: POOL_IDLE_MS,
   })
   const authority = options.host.includes(':') ? `[${options.host}]` : options.host
-  let underWay = 0
+  const gate = createGate(options.connections, options.headersTimeoutMs)
 
   return {
     async forward(outgoing) {
-      if (underWay >= 2 * options.connections) {
-        return reported(failed('upstream_saturated', `${underWay} requests are under way`))
-      }
-      underWay++
+      const { response } = outgoing
+      const entry = await gate.enter(giveUp => {
+        response.once('close', giveUp)
+        return () => response.off('close', giveUp)
+      })
+      if (entry !== 'in') return reported(turnedAway(entry))
       try {
         return reported(await exchange(outgoing))
       } finally {
-        underWay--
+        gate.exit()
       }
     },
     connections: () => count(agent.sockets) + count(agent.freeSockets),
@@ -248,8 +254,6 @@ function passOn(
   }
   const { status, message, headers } = head
   const isLast = isClosing() || !request.complete
-  response.sendDate = false
-  response.writeHead(status, message, [...headers, ...(isLast ? ['Connection', 'close'] : [])])
 
   return new Promise(resolve => {
     let isBroken = false
@@ -258,6 +262,13 @@ function passOn(
       response.destroy()
     }
     const idle = createDeadline(idleTimeoutMs, breakOff)
+    response.once('close', () => {
+      idle.clear()
+      answer.destroy()
+      if (!sent.writableFinished) sent.destroy()
+      if (response.writableFinished) resolve({ outcome: 'sent', status })
+      else resolve({ outcome: isBroken ? 'broken_off' : 'client_gone', status })
+    })
     answer.on('data', idle.extend)
     answer.once('end', () => {
       idle.clear()
@@ -266,15 +277,30 @@ function passOn(
     answer.once('close', () => {
       if (!answer.complete) breakOff()
     })
-    response.once('close', () => {
-      idle.clear()
-      answer.destroy()
-      if (!sent.writableFinished) sent.destroy()
-      if (response.writableFinished) resolve({ outcome: 'sent', status })
-      else resolve({ outcome: isBroken ? 'broken_off' : 'client_gone', status })
+    // Node takes a reset for the end of an answer that is delimited by closing; it is not.
+    sent.once('error', () => {
+      if (!answer.complete) breakOff()
     })
+
+    response.sendDate = false
+    response.writeHead(status, message, [...headers, ...(isLast ? ['Connection', 'close'] : [])])
     answer.pipe(response, { end: false })
   })
+}
+
+/** For a request that never got a connection. */
+function turnedAway(entry: 'full' | 'left' | 'late'): Forwarded {
+  switch (entry) {
+    case 'full':
+      return failed(
+        'upstream_saturated',
+        'UPSTREAM_CONNECTIONS are busy, and as many requests wait',
+      )
+    case 'late':
+      return failed('upstream_timeout', 'no free connection within UPSTREAM_HEADERS_TIMEOUT')
+    case 'left':
+      return { outcome: 'client_gone' }
+  }
 }
 
 function failed(reason: UpstreamReason, detail: string): Failed {

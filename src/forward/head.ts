@@ -13,12 +13,13 @@ import {
   HOP_BY_HOP,
   connectionOptions,
   pairs,
+  valuesOf,
   type HeaderList,
   type UpstreamHeaders,
 } from '../core/headers.ts'
 
-/** Methods whose lack of a body has to be said (RFC 9110 §8.6). */
-const EXPECTS_BODY: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH'])
+/** Methods that node, and everybody else, takes to have no body; for others its lack is said. */
+const BODYLESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
 
 /**
  * The header list that is sent to the application.
@@ -42,7 +43,7 @@ function framing(method: string, body: Body): HeaderList {
     case 'length':
       return ['Content-Length', String(body.bytes)]
     case 'none':
-      return EXPECTS_BODY.has(method) ? ['Content-Length', '0'] : []
+      return BODYLESS.has(method) ? [] : ['Content-Length', '0']
   }
 }
 
@@ -58,7 +59,8 @@ const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/
 
 /**
  * What of an answer's head goes on to the client: everything, as spelled and in order, except what
- * belongs to one connection. `Content-Length` stays where it says something: not beside a transfer
+ * belongs to one connection. A transfer coding other than `chunked` would go on unnamed, so it is
+ * refused. `Content-Length` stays where it says something: not beside a transfer
  * coding, which wins (RFC 9112 §6.3), and not on a 204, which has no body.
  *
  * @returns `undefined` for an answer that cannot be passed on as it is.
@@ -70,8 +72,9 @@ export function answerHead(
 ): AnswerHead | undefined {
   if (status < 200 || status > 999) return undefined
   const dropped = new Set([...HOP_BY_HOP, ...connectionOptions(received)])
-  const isCoded = [...pairs(received)].some(([name]) => name.toLowerCase() === 'transfer-encoding')
-  if (isCoded || status === 204) dropped.add('content-length')
+  const codings = valuesOf(received, 'transfer-encoding')
+  if (codings.some(coding => coding.toLowerCase() !== 'chunked')) return undefined
+  if (codings.length > 0 || status === 204) dropped.add('content-length')
   else dropped.delete('content-length')
   const headers: string[] = []
   for (const [name, value] of pairs(received)) {

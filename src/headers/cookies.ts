@@ -34,18 +34,32 @@ export function ownedCookies(names: readonly string[], sessionCookie: string): I
  * @returns What is left, in order and byte for byte; empty when nothing is.
  */
 export function withoutCookies(value: string, isOwned: IsOwnedCookie): string {
-  const kept = value.split(';').filter(cookie => !isOwned(nameOf(cookie)))
+  const kept = value.split(';').filter(piece => !namesIn(piece).some(isOwned))
   return kept.join(';').trim()
 }
 
-function nameOf(cookie: string): string {
-  const equals = cookie.indexOf('=')
-  return equals < 0 ? cookie : cookie.slice(0, equals)
+/**
+ * Every name that some parser might find between two semicolons: Python's `http.cookies` also takes
+ * white space and commas for separators.
+ */
+function namesIn(piece: string): string[] {
+  return piece.split(/[\s,]/).map(part => part.split('=', 1)[0] ?? '')
 }
 
+/** The name as the laxest reader sees it: decoded, cut at a NUL or `[` as PHP does, and folded. */
 function canonical(name: string): string {
   const decoded = name.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   )
-  return fold(decoded).replace(/^-+|-+$/g, '')
+  const [cut = ''] = decoded.split(/[\0[]/, 1)
+  return trimDashes(fold(cut))
+}
+
+/** In two passes: a regular expression takes the square of the length, which the sender chooses. */
+function trimDashes(text: string): string {
+  let from = 0
+  let to = text.length
+  while (from < to && text[from] === '-') from++
+  while (to > from && text[to - 1] === '-') to--
+  return text.slice(from, to)
 }

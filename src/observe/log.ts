@@ -6,6 +6,7 @@
  * (ConsoleMe's challenge tokens do).
  */
 import { pino, type DestinationStream, type Logger } from 'pino'
+import type { Reason } from '../core/reasons.ts'
 import type { Settled } from '../core/settled.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 
@@ -21,6 +22,8 @@ export interface Log {
   readonly logger: Logger
   /** Writes the line of a settled request, if it is to have one. */
   readonly settled: (record: Settled) => void
+  /** Writes the line of what could not become a request. */
+  readonly refused: (requestId: string, reason: Reason) => void
   readonly telemetry: Pick<Telemetry, 'keyFetched' | 'upstreamFailed'>
 }
 
@@ -45,6 +48,10 @@ export function createLog(options: LogOptions): Log {
         const named = options.logSubject && subject !== undefined ? { subject } : {}
         logger.info({ ...fieldsOf(record), ...named }, 'request')
       }
+    },
+    refused(requestId, reason) {
+      if (options.accessLog === 'off') return
+      logger.info({ requestId, verdict: 'rejected', reason, source: 'none' }, 'no request')
     },
     telemetry: {
       keyFetched(keys, outcome, seconds, detail) {

@@ -37,6 +37,11 @@ export interface Admitted {
   readonly expectsContinue: boolean
   /** Whether a `Host` came; only HTTP/1.0 may leave it out. */
   readonly hasHost: boolean
+  /**
+   * Whether the client asked for another protocol on this connection: it gets HTTP, but what it sends
+   * next may be meant for a reader that is not there, so the connection ends with the answer.
+   */
+  readonly asksUpgrade: boolean
 }
 
 export interface AdmitLimits {
@@ -52,7 +57,10 @@ const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/
 const CONTENT_LENGTH = /^(?:0|[1-9][0-9]{0,15})$/
 
 /** The headers this file has an opinion on, in lower case. */
-type Framing = Record<'content-length' | 'expect' | 'host' | 'transfer-encoding', string[]>
+type Framing = Record<
+  'content-length' | 'expect' | 'host' | 'transfer-encoding' | 'upgrade',
+  string[]
+>
 
 export function createAdmit(limits: AdmitLimits): (request: Unadmitted) => Admitted | Rejected {
   return ({ httpVersion, method, target, headers }) => {
@@ -78,6 +86,7 @@ export function createAdmit(limits: AdmitLimits): (request: Unadmitted) => Admit
       body,
       expectsContinue: expectation,
       hasHost: read.host.length > 0,
+      asksUpgrade: read.upgrade.length > 0,
     }
   }
 
@@ -97,7 +106,13 @@ export function createAdmit(limits: AdmitLimits): (request: Unadmitted) => Admit
 
 /** Collects the framing headers and refuses a second copy of what the ALB sends once. */
 function readFraming(headers: HeaderList): Framing | Rejected {
-  const framing: Framing = { 'content-length': [], expect: [], host: [], 'transfer-encoding': [] }
+  const framing: Framing = {
+    'content-length': [],
+    expect: [],
+    host: [],
+    'transfer-encoding': [],
+    upgrade: [],
+  }
   const oidc = new Set<string>()
   for (const [name, value] of pairs(headers)) {
     const lower = name.toLowerCase()
@@ -135,8 +150,9 @@ function readBody(framing: Framing, httpVersion: string): Body | Rejected {
   }
   const [length, ...more] = lengths
   if (length === undefined) return { kind: 'none' }
-  if (more.length > 0 || !CONTENT_LENGTH.test(length)) return malformed('Content-Length')
-  return { kind: 'length', bytes: Number(length) }
+  const bytes = CONTENT_LENGTH.test(length) ? Number(length) : Number.NaN
+  if (more.length > 0 || !Number.isSafeInteger(bytes)) return malformed('Content-Length')
+  return { kind: 'length', bytes }
 }
 
 /** An HTTP/1.0 client cannot wait for a 100, so it is not sent one (RFC 9110 §10.1.1). */

@@ -4,11 +4,12 @@
  *
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
  */
-import type { Server } from 'node:http'
+import { Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import type { FrontServer } from './server.ts'
 
-export interface DrainOptions {
-  readonly server: Server
+export interface DrainOptions extends Pick<FrontServer, 'closeIdle'> {
+  readonly server: Server & { readonly closeAllConnections: () => void }
   /** How long new requests are still accepted, each answered with `Connection: close`. */
   readonly delayMs: number
   /** How long requests in flight may then take. */
@@ -21,17 +22,21 @@ const SWEEP_MS = 100
 /**
  * @returns Whether every connection ended by itself; the rest was cut when the time was up.
  */
-export async function drain({ server, delayMs, timeoutMs }: DrainOptions): Promise<boolean> {
+export async function drain({
+  server,
+  closeIdle,
+  delayMs,
+  timeoutMs,
+}: DrainOptions): Promise<boolean> {
   await delay(delayMs)
   const closed = new Promise<boolean>(resolve => {
-    server.close(() => {
+    // Not http's own close: it takes a connection for idle whose answer has not been read to its end.
+    Server.prototype.close.call(server, () => {
       resolve(true)
     })
   })
-  server.closeIdleConnections()
-  const sweep = setInterval(() => {
-    server.closeIdleConnections()
-  }, SWEEP_MS)
+  closeIdle()
+  const sweep = setInterval(closeIdle, SWEEP_MS)
   const stopWaiting = new AbortController()
   const late = delay(timeoutMs, false, { signal: stopWaiting.signal }).catch(() => false)
   const inTime = await Promise.race([closed, late])

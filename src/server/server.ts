@@ -11,6 +11,7 @@
 import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Reason } from '../core/reasons.ts'
+import { trackConnections } from './connections.ts'
 
 export interface ServerOptions {
   readonly keepAliveTimeoutMs: number
@@ -19,13 +20,20 @@ export interface ServerOptions {
   readonly requestTimeoutMs: number
   /** Counted exactly by `admit`; node's own limit lies above it. */
   readonly maxHeaderBytes: number
-  /** Every request, whichever event it came by. */
+  /** Every request, whichever event it came by; one at a time on a connection. */
   readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
   /**
    * What cannot become a request: bytes that are no HTTP, too long a head, a tunnel.
+   * @param isNew Whether it is to be counted: not when the bytes belong to a request that is.
    * @returns The bytes to answer with before the connection is closed.
    */
-  readonly onRefused: (reason: Reason) => string
+  readonly onRefused: (reason: Reason, isNew: boolean) => string
+}
+
+export interface FrontServer {
+  readonly server: Server
+  /** Ends the connections on which nothing is going on. */
+  readonly closeIdle: () => void
 }
 
 /** How often connections are looked over for expired time limits. */
@@ -33,15 +41,7 @@ const CHECK_MS = 1_000
 /** Room for what node counts and we do not, so that ours is the limit that decides. */
 const SLACK_BYTES = 16_384
 
-/** The requests of a connection that have not been answered to their end. */
-interface Unsettled {
-  count: number
-  request: IncomingMessage
-  response: ServerResponse
-}
-
-export function createServer(options: ServerOptions): Server {
-  const unsettled = new WeakMap<Socket, Unsettled>()
+export function createServer(options: ServerOptions): FrontServer {
   const server = http.createServer({
     insecureHTTPParser: false,
     joinDuplicateHeaders: false,
@@ -56,26 +56,22 @@ export function createServer(options: ServerOptions): Server {
   // Node cuts a longer list silently and still frames the body by what it cut (CVE-2026-58044).
   server.maxHeadersCount = 0
 
+  const { serve, pendingOn, closeIdle } = trackConnections(server)
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', onRequest)
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
     socket.on('error', () => undefined)
-    finish(socket, options.onRefused('method_refused'))
+    if (pendingOn(socket) === undefined) finish(socket, options.onRefused('method_refused', true))
+    else socket.destroy()
   })
   server.on('clientError', onClientError)
-  return server
+  return { server, closeIdle }
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const { socket } = request
-    const before = unsettled.get(socket)
-    const now = { count: (before?.count ?? 0) + 1, request, response }
-    unsettled.set(socket, now)
-    response.once('close', () => {
-      const later = unsettled.get(socket)
-      if (later !== undefined) later.count--
+    serve(request, response, () => {
+      options.onRequest(request, response)
     })
-    options.onRequest(request, response)
   }
 
   /**
@@ -83,23 +79,20 @@ export function createServer(options: ServerOptions): Server {
    * another request: on a connection without any, or when it is the body of the only one that is bad.
    */
   function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-    const pending = unsettled.get(socket)
-    const isIdle = pending === undefined || pending.count === 0
+    const pending = pendingOn(socket)
     const isOwnBody =
       pending?.count === 1 && !pending.request.complete && !pending.response.headersSent
-    if (!socket.writable || error.code === 'ECONNRESET' || !(isIdle || isOwnBody)) {
-      socket.destroy()
-      return
-    }
-    finish(socket, answerTo(error.code))
+    const mayAnswer = pending === undefined || isOwnBody
+    if (!socket.writable || error.code === 'ECONNRESET' || !mayAnswer) socket.destroy()
+    else finish(socket, answerTo(error.code, pending === undefined))
   }
 
-  function answerTo(code: string | undefined): string {
+  function answerTo(code: string | undefined, isNew: boolean): string {
     if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
       return 'HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
     }
     const reason = code === 'HPE_HEADER_OVERFLOW' ? 'headers_too_large' : 'malformed_request'
-    return options.onRefused(reason)
+    return options.onRefused(reason, isNew)
   }
 
   function finish(socket: Socket, bytes: string): void {
