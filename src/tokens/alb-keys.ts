@@ -123,7 +123,8 @@ export function createAlbKeys(
   /** A key that served until now is given up only when the endpoint insists: one 404 may be a fault. */
   function disown(id: string, now: number): void {
     const entry = known.peek(id)
-    if (entry !== undefined && now - (entry.disownedAt ?? now) < options.negativeTtlMs) {
+    const serves = entry !== undefined && now - entry.fetchedAt < options.ttlMs + options.staleMs
+    if (serves && now - (entry.disownedAt ?? now) < options.negativeTtlMs) {
       known.set(id, { disownedAt: now, ...entry })
       return
     }

@@ -52,7 +52,7 @@ export function createVerifyCredentials(
   }
 }
 
-/** Node hands header bytes over as latin-1; a claim is UTF-8. */
+/** Byte by byte: node hands the header over as latin-1, and the ALB writes the claim as UTF-8. */
 function isSameText(headerValue: string, claim: string): boolean {
-  return headerValue === claim || Buffer.from(headerValue, 'latin1').toString('utf8') === claim
+  return Buffer.from(headerValue, 'latin1').equals(Buffer.from(claim, 'utf8'))
 }

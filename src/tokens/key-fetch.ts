@@ -86,30 +86,36 @@ async function readAtMost(
 
 const PEM = /^-----BEGIN PUBLIC KEY-----\r?\n([A-Za-z0-9+/=\r\n]+)-----END PUBLIC KEY-----\s*$/
 
+/** What comes before the 64 bytes of an uncompressed P-256 point in its DER (RFC 5480 §2). */
+const P256_PREFIX = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex')
+const P256_BYTES = P256_PREFIX.length + 64
+
 /**
  * Reads one PEM SubjectPublicKeyInfo of a P-256 key, and nothing beside it: no private key, no
- * certificate, no second block, no other curve.
+ * certificate, no second block, no other curve, no other form of the point (Node 20 aborts on one).
  *
  * @returns The key, or what is wrong with the text.
  */
 export function parsePublicKey(text: string): KeyObject | string {
-  const [, base64] = PEM.exec(text) ?? []
-  if (base64 === undefined) return 'not one PEM public key'
+  const [, lines] = PEM.exec(text) ?? []
+  if (lines === undefined) return 'not one PEM public key'
+  const base64 = lines.replace(/[\r\n]/g, '')
+  const der = Buffer.from(base64, 'base64')
+  if (der.toString('base64') !== base64) return 'not one PEM public key'
+  if (der.length !== P256_BYTES || !der.subarray(0, P256_PREFIX.length).equals(P256_PREFIX)) {
+    return 'not a P-256 key'
+  }
   try {
-    const key = createPublicKey({
-      key: Buffer.from(base64, 'base64'),
-      format: 'der',
-      type: 'spki',
-    })
-    const curve = key.asymmetricKeyDetails?.namedCurve
-    return curve === 'prime256v1' ? key : 'not a P-256 key'
+    return createPublicKey({ key: der, format: 'der', type: 'spki' })
   } catch (error) {
-    if (error instanceof Error) return 'not a readable public key'
+    if (error instanceof Error) return 'not a point of P-256'
     throw error
   }
 }
 
-/** The innermost message: fetch wraps what really happened. */
+/** The innermost message: fetch wraps what really happened, once for every address it tried. */
 function causeOf(error: Error): string {
-  return error.cause instanceof Error ? causeOf(error.cause) : error.message
+  const attempts: readonly unknown[] = error instanceof AggregateError ? error.errors : []
+  const cause = error.cause ?? attempts[0]
+  return cause instanceof Error ? causeOf(cause) : error.message
 }
