@@ -10,8 +10,14 @@
  *
  * @see RFC 9110 §9.2.2, §15.2; THREATS D4–D6
  */
-import http, { type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http'
+import http, {
+  type ClientRequest,
+  type IncomingMessage,
+  type OutgoingMessage,
+  type ServerResponse,
+} from 'node:http'
 import https from 'node:https'
+import type { Readable } from 'node:stream'
 import { isEmpty, type Body } from '../core/body.ts'
 import type { UpstreamHeaders } from '../core/headers.ts'
 import { endGently } from '../core/linger.ts'
@@ -207,6 +213,7 @@ export function createForward(options: ForwardOptions): Forward {
       } else {
         request.on('data', waiting.extend)
         request.pipe(sent)
+        sendHeadSoon(sent, request)
       }
 
       /** The request to the application lives on only with an answer. */
@@ -266,8 +273,8 @@ function passOn(
       idle.clear()
       answer.destroy()
       if (!sent.writableFinished) sent.destroy()
-      if (response.writableFinished) resolve({ outcome: 'sent', status })
-      else resolve({ outcome: isBroken ? 'broken_off' : 'client_gone', status })
+      if (isBroken) resolve({ outcome: 'broken_off', status })
+      else resolve({ outcome: response.writableFinished ? 'sent' : 'client_gone', status })
     })
     answer.on('data', idle.extend)
     answer.once('end', () => {
@@ -285,6 +292,18 @@ function passOn(
     response.sendDate = false
     response.writeHead(status, message, [...headers, ...(isLast ? ['Connection', 'close'] : [])])
     answer.pipe(response, { end: false })
+    sendHeadSoon(response, answer)
+  })
+}
+
+/** A head goes out with the first piece of its body, but does not wait for one that is late. */
+function sendHeadSoon(message: OutgoingMessage, body: Readable): void {
+  let hasBegun = false
+  body.once('data', () => {
+    hasBegun = true
+  })
+  setImmediate(() => {
+    if (!hasBegun && !message.destroyed && !message.writableEnded) message.flushHeaders()
   })
 }
 

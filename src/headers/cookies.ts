@@ -22,11 +22,11 @@ export function ownedCookies(names: readonly string[], sessionCookie: string): I
   const whole = new Set(names.map(canonical))
   const always = canonical(DEFAULT_SESSION_COOKIE)
   const session = canonical(sessionCookie)
-  return name => {
-    const found = canonical(name)
+  const isOwned = (found: string) => {
     if (whole.has(found) || found.startsWith(always)) return true
     return found.startsWith(session) && /^(?:-\d+)?$/.test(found.slice(session.length))
   }
+  return name => isOwned(canonical(name)) || isOwned(cutShort(name))
 }
 
 /**
@@ -34,25 +34,38 @@ export function ownedCookies(names: readonly string[], sessionCookie: string): I
  * @returns What is left, in order and byte for byte; empty when nothing is.
  */
 export function withoutCookies(value: string, isOwned: IsOwnedCookie): string {
-  const kept = value.split(';').filter(piece => !namesIn(piece).some(isOwned))
-  return kept.join(';').trim()
+  const pieces = value.split(';')
+  const kept = pieces.filter(piece => !namesIn(piece).some(isOwned))
+  if (kept.length === pieces.length) return value
+  return kept.join(';').replace(/^[ \t]+/, '')
 }
 
 /**
- * Every name that some parser might find between two semicolons: Python's `http.cookies` also takes
- * white space and commas for separators.
+ * Every name that some parser might find between two semicolons: the whole of it, and, as Python's
+ * `http.cookies` does, each part between white space and commas.
  */
 function namesIn(piece: string): string[] {
-  return piece.split(/[\s,]/).map(part => part.split('=', 1)[0] ?? '')
+  return [piece, ...piece.split(/[\s,]/)].map(part => {
+    const [name = ''] = part.split('=', 1)
+    return name
+  })
 }
 
-/** The name as the laxest reader sees it: decoded, cut at a NUL or `[` as PHP does, and folded. */
+/** The name as the laxest reader sees it: decoded and folded. */
 function canonical(name: string): string {
-  const decoded = name.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
+  return trimDashes(fold(decoded(name)))
+}
+
+/** The same name cut at a NUL or `[`, where PHP ends it. */
+function cutShort(name: string): string {
+  const [cut = ''] = decoded(name).split(/[\0[]/, 1)
+  return trimDashes(fold(cut))
+}
+
+function decoded(name: string): string {
+  return name.replace(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
   )
-  const [cut = ''] = decoded.split(/[\0[]/, 1)
-  return trimDashes(fold(cut))
 }
 
 /** In two passes: a regular expression takes the square of the length, which the sender chooses. */

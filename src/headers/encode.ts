@@ -22,7 +22,7 @@ export function encodeValue(value: string, separator: string): string {
   for (const [at, byte] of bytes.entries()) {
     const character = String.fromCharCode(byte)
     const printable = byte >= SPACE && byte <= 0x7e
-    const atEdge = byte === SPACE && (firstInner < 0 || at < firstInner || at > lastInner)
+    const atEdge = byte === SPACE && (at < firstInner || at > lastInner)
     const literal = printable && !atEdge && character !== '%' && character !== separator
     encoded += literal ? character : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`
   }

@@ -2,6 +2,7 @@
  * Finds a claim by the name an operator wrote down.
  */
 import type { Claims } from '../core/identity.ts'
+import { trimAscii } from './text.ts'
 
 /**
  * The first of `names` that the claims hold.
@@ -20,10 +21,13 @@ export function findClaim(claims: Claims, names: readonly string[]): unknown {
   return undefined
 }
 
-/** A claim that must be text to count: trimmed, and absent when nothing is left or it is no string. */
+/**
+ * {@link findClaim} where only text counts: trimmed; nothing when nothing is left or it is no string,
+ * even if a later name would have had one.
+ */
 export function findText(claims: Claims, names: readonly string[]): string | undefined {
   const value = findClaim(claims, names)
-  const text = typeof value === 'string' ? value.trim() : ''
+  const text = typeof value === 'string' ? trimAscii(value) : ''
   return text === '' ? undefined : text
 }
 

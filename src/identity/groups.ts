@@ -2,6 +2,7 @@
  * Reads a groups claim in the shapes that identity providers and user pools give it.
  */
 import type { Claims } from '../core/identity.ts'
+import { trimAscii } from './text.ts'
 
 /**
  * @param value The claim as parsed.
@@ -13,12 +14,15 @@ import type { Claims } from '../core/identity.ts'
 export function readGroups(value: unknown, separator: string): readonly string[] {
   if (Array.isArray(value)) return names(value)
   if (typeof value !== 'string') return []
-  const text = value.trim()
+  const text = trimAscii(value)
   if (text.startsWith('[') && text.endsWith(']')) return names(fromBrackets(text))
   return separator === '' ? [] : names(text.split(separator))
 }
 
-/** A JSON array in a string, or Cognito's way of mapping a list into an attribute: `[a, b]`. */
+/**
+ * A JSON array in a string, or Cognito's way of mapping a list into an attribute: `[a, b]`, where a
+ * comma that belongs to a name is written `\\,`.
+ */
 function fromBrackets(text: string): readonly unknown[] {
   try {
     const parsed: unknown = JSON.parse(text)
@@ -26,13 +30,16 @@ function fromBrackets(text: string): readonly unknown[] {
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error
   }
-  return text.slice(1, -1).split(',')
+  return text
+    .slice(1, -1)
+    .split(/(?<!\\),/)
+    .map(name => name.replaceAll('\\,', ','))
 }
 
 function names(members: readonly unknown[]): readonly string[] {
   return members
     .filter(member => typeof member === 'string')
-    .map(member => member.trim())
+    .map(trimAscii)
     .filter(name => name !== '')
 }
 

@@ -6,6 +6,7 @@ import type { Reason } from '../core/reasons.ts'
 import { quote, rejected, type Rejected } from '../core/verdict.ts'
 import { findClaim, findText } from './claims.ts'
 import { isGroupsOverage, readGroups } from './groups.ts'
+import { lowerAscii, trimAscii } from './text.ts'
 
 export interface NormalizeOptions {
   /** Claim names or JSON pointers; the first present wins. */
@@ -61,7 +62,7 @@ export function createNormalize(options: NormalizeOptions): (proof: Proof) => Id
     const read = readGroups(findClaim(claims, options.groupsClaims), options.groupsSplit)
     const mapped = read
       .filter(options.keepsGroup)
-      .map(group => (options.groupsMap.get(group) ?? group).trim())
+      .map(group => trimAscii(options.groupsMap.get(group) ?? group))
       .map(group => (options.groupsCase === 'lower' ? lowerAscii(group) : group))
     return [...new Set(mapped)].filter(group => group !== '').sort()
   }
@@ -87,11 +88,6 @@ function domainOf(email: string): string | undefined {
   const [local, domain, ...more] = email.split('@')
   if (local === undefined || local === '' || more.length > 0) return undefined
   return domain === undefined ? undefined : lowerAscii(domain)
-}
-
-/** Only A to Z: the Kelvin sign must not turn into a `k` that somebody else's name is spelled with. */
-function lowerAscii(text: string): string {
-  return text.replace(/[A-Z]/g, letter => letter.toLowerCase())
 }
 
 /** Cognito sends its booleans as text. */

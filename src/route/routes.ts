@@ -48,8 +48,8 @@ export function createRoutes(rules: readonly Rule[]): (method: string, target: s
  * @returns A sentence, or `undefined` when the rule ends where it seems to.
  */
 export function warningAbout({ text, pattern }: Rule): string | undefined {
-  if (/^\/?\*+$/.test(pattern)) return `open rule '${text}' opens every path`
-  const beside = /[^/]\*/.test(pattern)
+  if (/^\/?\*[*?]*$/.test(pattern)) return `open rule '${text}' opens every path`
+  const beside = /(?:^|[^/])\*/.test(pattern)
   if (!beside) return undefined
   const example = pattern.replaceAll('*', 'x')
   return `open rule '${text}' has a * that does not follow a /, so it also opens ${example}`

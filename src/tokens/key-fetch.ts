@@ -38,7 +38,7 @@ export function createKeyFetch(
     const signal = AbortSignal.timeout(timeoutMs)
     const first = await attempt(fetch, url, signal)
     if (first.outcome !== 'error') return first
-    await delay(RETRY_PAUSE_MS * (1 + Math.random()))
+    await delay(RETRY_PAUSE_MS * (1 + Math.random()), undefined, { signal }).catch(() => undefined)
     return attempt(fetch, url, signal)
   }
 }
@@ -92,7 +92,8 @@ const P256_BYTES = P256_PREFIX.length + 64
 
 /**
  * Reads one PEM SubjectPublicKeyInfo of a P-256 key, and nothing beside it: no private key, no
- * certificate, no second block, no other curve, no other form of the point (Node 20 aborts on one).
+ * certificate, no second block, no other curve, no other form of the point (Node 20 and 22 abort on
+ * one).
  *
  * @returns The key, or what is wrong with the text.
  */

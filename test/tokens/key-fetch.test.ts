@@ -579,8 +579,14 @@ t.test(
   'a block that holds anything but the one uncompressed point of one P-256 key is refused',
   t => {
     const nothing = Buffer.from('3019301306072a8648ce3d020106082a8648ce3d03010703020000', 'hex')
+    const spelledOut = { namedCurve: 'P-256', paramEncoding: 'explicit' } as const
+    const compressed = Buffer.concat([
+      Buffer.from('3039301306072a8648ce3d020106082a8648ce3d030107032200', 'hex'),
+      Buffer.from([2 + (DER.at(-1)! & 1)]),
+      DER.subarray(27, 59),
+    ])
     const blocks: Readonly<Record<string, string>> = {
-      'the point at infinity, on which Node 20 aborts': labelled('PUBLIC KEY', nothing),
+      'the point at infinity, on which Node 20 and 22 abort': labelled('PUBLIC KEY', nothing),
       'the point at infinity and room for another': labelled(
         'PUBLIC KEY',
         Buffer.concat([nothing, Buffer.alloc(64)]),
@@ -590,6 +596,8 @@ t.test(
         Buffer.concat([DER, Buffer.from('junk')]),
       ),
       'the key twice': labelled('PUBLIC KEY', Buffer.concat([DER, DER])),
+      'the key with its curve spelled out': pem(generateKeyPairSync('ec', spelledOut).publicKey),
+      'the key with its point compressed': labelled('PUBLIC KEY', compressed),
       'the key and base64 behind its padding': PEM.replace('==\n', '==AAAA\n'),
     }
     for (const [is, text] of Object.entries(blocks)) t.type(parsePublicKey(text), 'string', is)
