@@ -30,7 +30,9 @@ export interface Connections {
 const MAX_AHEAD = 16
 
 interface State {
-  pending: Pending | undefined
+  count: number
+  /** The request that came last. */
+  latest: Omit<Pending, 'count'> | undefined
   /** What had been read of the connection when its last answer was over. */
   settledBytes: number
 }
@@ -38,25 +40,28 @@ interface State {
 /** @param server Whose connections are followed from now on. */
 export function trackConnections(server: Server): Connections {
   const states = new Map<Socket, State>()
-  server.on('connection', (socket: Socket) => {
-    states.set(socket, { pending: undefined, settledBytes: 0 })
+  server.on('connection', track)
+
+  function track(socket: Socket): State {
+    const state: State = { count: 0, latest: undefined, settledBytes: 0 }
+    states.set(socket, state)
     socket.once('close', () => states.delete(socket))
-  })
+    return state
+  }
 
   return {
     serve(request, response, start) {
       const { socket } = request
-      const state = states.get(socket)
-      if (state === undefined) return
-      const before = state.pending
-      state.pending = { count: (before?.count ?? 0) + 1, request, response }
-      if (state.pending.count > MAX_AHEAD) {
+      const state = states.get(socket) ?? track(socket)
+      const before = state.count > 0 ? state.latest : undefined
+      state.count++
+      state.latest = { request, response }
+      if (state.count > MAX_AHEAD) {
         socket.destroy()
         return
       }
       response.once('close', () => {
-        const count = (state.pending?.count ?? 1) - 1
-        state.pending = count > 0 && state.pending ? { ...state.pending, count } : undefined
+        state.count--
         state.settledBytes = socket.bytesRead
       })
       if (before === undefined) start()
@@ -67,11 +72,14 @@ export function trackConnections(server: Server): Connections {
       }
     },
 
-    pendingOn: socket => states.get(socket)?.pending,
+    pendingOn(socket) {
+      const { count, latest } = states.get(socket) ?? { count: 0 }
+      return count > 0 && latest !== undefined ? { count, ...latest } : undefined
+    },
 
     closeIdle() {
-      for (const [socket, { pending, settledBytes }] of states) {
-        if (pending === undefined && socket.bytesRead === settledBytes) socket.destroySoon()
+      for (const [socket, { count, settledBytes }] of states) {
+        if (count === 0 && socket.bytesRead === settledBytes) socket.destroySoon()
       }
     },
   }
