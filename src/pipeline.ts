@@ -125,7 +125,10 @@ function judge(
     const isDenied = isGuarded && unauthenticated === 'deny'
     return { verdict: isDenied ? rejected('token_missing') : ANONYMOUS }
   }
-  if (claim.outcome === 'authenticated') return { verdict: claim, assertion: claim.assertion }
+  if (claim.outcome === 'authenticated') {
+    const { assertion, ...verdict } = claim
+    return { verdict, assertion }
+  }
   const isFinal = unauthenticated === 'deny' || REASONS[claim.reason].status !== 401
   if (isGuarded && isFinal) return { verdict: claim }
   return { verdict: ANONYMOUS, ignored: claim }
@@ -148,7 +151,7 @@ export function createPipeline(
     const startedAt = steps.clock.monotonicMs()
     const settled = steps.begin()
     const requestId = steps.requestId(request)
-    let decision: Decision | undefined
+    let decision: Decision = { verdict: rejected('internal_error') }
     let decidedAt: number | undefined
     let result: Result
     try {
@@ -164,13 +167,14 @@ export function createPipeline(
 
     const endedAt = steps.clock.monotonicMs()
     const status = result.refusal ? REASONS[result.refusal.reason].status : result.status
+    const { method = '' } = request
     settled({
       requestId,
-      method: request.method ?? '',
+      method,
       ...whereabouts(decision),
-      verdict: result.refusal ?? decision?.verdict ?? rejected('internal_error'),
-      ...(decision && 'ignored' in decision && { ignored: decision.ignored }),
-      stripped: decision?.stripped ?? {},
+      verdict: result.refusal ?? decision.verdict,
+      ...('ignored' in decision && { ignored: decision.ignored }),
+      stripped: decision.stripped ?? {},
       ...(status !== undefined && { status }),
       cutShort: result.cutShort,
       decisionSeconds: ((decidedAt ?? endedAt) - startedAt) / 1000,
@@ -194,14 +198,14 @@ export function createPipeline(
 
   function send(
     reason: Reason,
-    decision: Decision | undefined,
+    decision: Decision,
     { request, response, requestId }: Exchange,
   ): void {
     if (response.headersSent) {
       response.destroy()
       return
     }
-    const asksUpgrade = decision?.admitted?.asksUpgrade ?? false
+    const asksUpgrade = decision.admitted?.asksUpgrade ?? false
     const close = steps.isClosing() || isInDoubt(reason) || asksUpgrade
     steps.refuse(request, response, { reason, requestId, close })
   }
@@ -236,8 +240,7 @@ function isInDoubt(reason: Reason): boolean {
 }
 
 /** What may be recorded of where a request went: the rule on an open route, the path elsewhere. */
-function whereabouts(decision: Decision | undefined): Pick<Settled, 'route' | 'rule' | 'path'> {
-  const { route, admitted } = decision ?? {}
+function whereabouts({ route, admitted }: Findings): Pick<Settled, 'route' | 'rule' | 'path'> {
   if (route?.kind === 'open') return { route: 'open', rule: route.rule }
   return { route: 'guarded', ...(admitted && { path: pathOf(admitted.target) }) }
 }

@@ -3,6 +3,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { customCleanEnv, makeExactValidator, type ValidatorSpec } from 'envalid'
+import { expected } from '../core/expected.ts'
 import { fold } from '../core/headers.ts'
 import { keyUrl } from '../tokens/alb-arn.ts'
 import { nearMisses } from './near-miss.ts'
@@ -61,6 +62,7 @@ export function loadConfig(environment: Environment): LoadedConfig {
       for (const [key, row] of ROWS) {
         const error = Object.hasOwn(errors, key) ? errors[key] : undefined
         if (error === undefined) continue
+        if (faults.some(fault => fault.startsWith(`${row.variable}_FILE `))) continue
         const missing = texts.get(row.variable) === undefined
         faults.push(`${row.variable} ${missing ? 'is required' : error.message}`)
       }
@@ -97,8 +99,7 @@ function fileText(variable: string, file: string, faults: string[]): string | un
   try {
     return readFileSync(file, 'utf8').replace(/[\r\n]+$/, '')
   } catch (error) {
-    if (!(error instanceof Error)) throw error
-    faults.push(`${variable} cannot be read: ${error.message}`)
+    faults.push(`${variable} cannot be read: ${expected(error, Error).message}`)
     return undefined
   }
 }
@@ -112,7 +113,7 @@ function fileText(variable: string, file: string, faults: string[]): string | un
 function contradictions(config: Partial<Config>, known: readonly string[]): string[] {
   const faults: string[] = []
   const optOut = (variable: string, members: unknown, unsafe: string, isUnsafe?: boolean) => {
-    if (known.some(fault => fault.startsWith(`${variable} `))) return
+    if (known.some(fault => fault.startsWith(variable))) return
     if (members === undefined && isUnsafe === false) {
       faults.push(`${variable} is required (or ${unsafe}=true, which leaves the check out)`)
     }
@@ -147,7 +148,8 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
 /** Switches of node itself that undo what this program promises. */
 function dangers(environment: Environment): string[] {
   const faults: string[] = []
-  if (environment['NODE_OPTIONS']?.includes('--insecure-http-parser')) {
+  // Node takes an underscore for a dash.
+  if (/--insecure[-_]http[-_]parser/.test(environment['NODE_OPTIONS'] ?? '')) {
     faults.push('NODE_OPTIONS must not hold --insecure-http-parser: it lets requests be smuggled')
   }
   if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {

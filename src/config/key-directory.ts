@@ -4,6 +4,7 @@
 import type { KeyObject } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
+import { expected } from '../core/expected.ts'
 import { parsePublicKey } from '../tokens/key-fetch.ts'
 import { Unreadable } from './readers.ts'
 
@@ -30,7 +31,6 @@ function reading<T>(path: string, read: () => T): T {
   try {
     return read()
   } catch (error) {
-    if (!(error instanceof Error)) throw error
-    throw new Unreadable(`cannot be read: ${path}: ${error.message}`)
+    throw new Unreadable(`cannot be read: ${path}: ${expected(error, Error).message}`)
   }
 }

@@ -34,12 +34,15 @@ function firstWord(name: string): string {
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, at) => at)
   for (const [i, letter] of from.split('').entries()) {
-    const next = [i + 1]
+    let left = i + 1
+    const next = [left]
     for (const [j, other] of to.split('').entries()) {
-      const changed = (row[j] ?? 0) + (letter === other ? 0 : 1)
-      next.push(Math.min(changed, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1))
+      const [diagonal = 0, above = 0] = row.slice(j, j + 2)
+      left = Math.min(diagonal + (letter === other ? 0 : 1), above + 1, left + 1)
+      next.push(left)
     }
     row = next
   }
-  return row[to.length] ?? 0
+  const [last = 0] = row.slice(-1)
+  return last
 }

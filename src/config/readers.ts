@@ -2,6 +2,7 @@
  * Readers: the text of one environment variable -> a typed value, or {@link Unreadable} with the end
  * of the sentence "<VARIABLE> must …".
  */
+import { expected } from '../core/expected.ts'
 import { HOP_BY_HOP, OIDC_PREFIX, fold } from '../core/headers.ts'
 
 export type Read<T> = (text: string) => T
@@ -9,9 +10,10 @@ export type Read<T> = (text: string) => T
 /** What is wrong with a value, as the end of "<VARIABLE> …". */
 export class Unreadable extends Error {}
 
-/** The value, shown back to the operator; shortened, since it may have been pasted by mistake. */
+/** The value, shown back to the operator; shortened, and without the credentials of a URL. */
 function found(text: string): string {
-  return `, found '${text.length > 80 ? `${text.slice(0, 80)}…` : text}'`
+  const shown = text.replace(/\/\/[^/@]*@/g, '//…@')
+  return `, found '${shown.length > 160 ? `${shown.slice(0, 160)}…` : shown}'`
 }
 
 export const text: Read<string> = value => value
@@ -151,12 +153,13 @@ export const issuer: Read<string> = value => {
 
 /** A key URL template: `https:`, or `http:` to this machine, with `{kid}` outside the host. */
 export const keyUrlTemplate: Read<string> = value => {
-  const example = value.replaceAll('{region}', 'us-east-1').replaceAll('{kid}', 'kid')
+  const kid = '00000000-0000-0000-0000-000000000000'
+  const example = value.replaceAll('{region}', 'us-east-1').replaceAll('{kid}', kid)
   const url = URL.canParse(example) ? new URL(example) : undefined
   const isSafe =
     url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
-  if (isSafe && url.hostname !== '' && (url.pathname + url.search).includes('kid')) {
-    if (/\{kid\}/.test(value) && !/\{(?!kid\}|region\})/.test(value)) return value
+  if (isSafe && (url.pathname + url.search).includes(kid)) {
+    if (!url.host.includes(kid) && !/\{(?!kid\}|region\})/.test(value)) return value
   }
   throw new Unreadable(
     `must be an https URL (http only to loopback) with {kid}, and {region} if need be${found(value)}`,
@@ -192,7 +195,7 @@ function parseObject(value: string): object {
     const result: unknown = JSON.parse(value)
     if (typeof result === 'object' && result !== null && !Array.isArray(result)) return result
   } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
+    expected(error, SyntaxError)
   }
   throw new Unreadable('must be a JSON object')
 }

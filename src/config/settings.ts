@@ -423,7 +423,7 @@ export const SETTINGS = {
     section: 'The application',
     fallback: '60s',
     meaning:
-      'How long the application may take to begin its answer, counted from the last byte of the request; and, before that, how long a request may wait for a connection. 0 for no limit.',
+      'How long the application may take to begin its answer, counted anew from every piece of the request; and, before that, how long a request may wait for a connection. 0 for no limit.',
   },
   upstreamIdleTimeoutMs: {
     variable: 'UPSTREAM_IDLE_TIMEOUT',

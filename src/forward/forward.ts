@@ -107,7 +107,11 @@ interface Answered {
 }
 
 /** What came of sending a request; `stale`: the reused connection had died, nothing was answered. */
-type Attempt = Answered | Failed | { readonly outcome: 'client_gone' | 'stale' }
+type Attempt =
+  | Answered
+  | Failed
+  | { readonly outcome: 'client_gone' }
+  | { readonly outcome: 'stale'; readonly detail: string }
 
 export function createForward(options: ForwardOptions): Forward {
   const { telemetry } = options
@@ -154,22 +158,18 @@ export function createForward(options: ForwardOptions): Forward {
   async function exchange(outgoing: Outgoing): Promise<Forwarded> {
     if (outgoing.expectsContinue) outgoing.response.writeContinue()
     const mayRepeat = isEmpty(outgoing.body) && REPEATABLE.has(outgoing.method)
-    let reached = await attempt(outgoing, mayRepeat)
-    if (reached.outcome === 'stale') reached = await attempt(outgoing, false)
+    let reached = await attempt(outgoing)
+    if (reached.outcome === 'stale' && mayRepeat) reached = await attempt(outgoing)
     if (outgoing.response.destroyed || reached.outcome === 'client_gone') {
       if (reached.outcome === 'answered') reached.sent.destroy()
       return { outcome: 'client_gone' }
     }
     if (reached.outcome === 'answered') return passOn(reached, outgoing, options.idleTimeoutMs)
-    return reached.outcome === 'failed' ? reached : failed('upstream_unreachable', 'died twice')
+    return reached.outcome === 'failed' ? reached : failed('upstream_unreachable', reached.detail)
   }
 
-  /**
-   * Sends the request and waits for the head of an answer.
-   * @param mayRepeat Whether a reused connection that died before a byte of the answer is reported as
-   *   `stale`, for the caller to try once more, instead of as a failure.
-   */
-  function attempt(outgoing: Outgoing, mayRepeat: boolean): Promise<Attempt> {
+  /** Sends the request and waits for the head of an answer. */
+  function attempt(outgoing: Outgoing): Promise<Attempt> {
     const { request, response, body } = outgoing
     return new Promise(resolve => {
       if (response.destroyed) {
@@ -202,11 +202,13 @@ export function createForward(options: ForwardOptions): Forward {
       })
       sent.on('upgrade', (answer, socket) => {
         socket.destroy()
-        end(failed('upstream_invalid', `status ${answer.statusCode ?? 0} that nobody asked for`))
+        const { statusCode = 0 } = answer
+        end(failed('upstream_invalid', `status ${statusCode} that nobody asked for`))
       })
       sent.on('error', error => {
-        const isStale = mayRepeat && sent.reusedSocket && sent.socket?.bytesRead === bytesBefore
-        end(isStale ? { outcome: 'stale' } : failed(reasonFor(error), error.message))
+        const { message: detail } = error
+        const isStale = sent.reusedSocket && sent.socket?.bytesRead === bytesBefore
+        end(isStale ? { outcome: 'stale', detail } : failed(reasonFor(error), detail))
       })
       if (isEmpty(body)) {
         sent.end()
@@ -254,10 +256,11 @@ function passOn(
   { request, response, isClosing }: Outgoing,
   idleTimeoutMs: number,
 ): Promise<Forwarded> | Failed {
-  const head = answerHead(answer.statusCode ?? 0, answer.statusMessage ?? '', answer.rawHeaders)
+  const { statusCode = 0, statusMessage = '', rawHeaders } = answer
+  const head = answerHead(statusCode, statusMessage, rawHeaders)
   if (head === undefined) {
     sent.destroy()
-    return failed('upstream_invalid', `status ${answer.statusCode ?? 0}`)
+    return failed('upstream_invalid', `status ${statusCode}`)
   }
   const { status, message, headers } = head
   const isLast = isClosing() || !request.complete
@@ -327,11 +330,10 @@ function failed(reason: UpstreamReason, detail: string): Failed {
 }
 
 /** What node's parser objects to is the application's fault; everything else is the connection's. */
-function reasonFor(error: Error): UpstreamReason {
-  const code = 'code' in error ? String(error.code) : ''
+function reasonFor({ code = '' }: NodeJS.ErrnoException): UpstreamReason {
   return code.startsWith('HPE_') ? 'upstream_invalid' : 'upstream_unreachable'
 }
 
 function count(sockets: NodeJS.ReadOnlyDict<readonly unknown[]>): number {
-  return Object.values(sockets).reduce((sum, list) => sum + (list?.length ?? 0), 0)
+  return Object.values(sockets).reduce((sum, list = []) => sum + list.length, 0)
 }

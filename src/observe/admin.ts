@@ -36,7 +36,7 @@ export function createAdmin(options: AdminOptions): Server {
   }
 
   async function answer(method: string, target: string): Promise<Page> {
-    const path = target.split('?', 1)[0] ?? ''
+    const [path = ''] = target.split('?', 1)
     const page = Object.hasOwn(pages, path) ? pages[path] : undefined
     if (page === undefined) return { status: 404, body: 'not found\n' }
     if (method !== 'GET' && method !== 'HEAD') return { status: 405, body: 'method not allowed\n' }
@@ -46,7 +46,8 @@ export function createAdmin(options: AdminOptions): Server {
   return http.createServer(
     { requestTimeout: 10_000, headersTimeout: 5_000 },
     (request, response) => {
-      answer(request.method ?? '', request.url ?? '').then(
+      const { method = '', url = '' } = request
+      answer(method, url).then(
         ({ status, contentType = TEXT, body }) => {
           response.writeHead(status, { 'Content-Type': contentType, 'Cache-Control': 'no-store' })
           response.end(body)

@@ -98,8 +98,7 @@ function prettily(destination: DestinationStream): DestinationStream {
   return {
     write(line: string) {
       const record: unknown = JSON.parse(line)
-      if (typeof record !== 'object' || record === null) return
-      const fields = new Map<string, unknown>(Object.entries(record))
+      const fields = new Map<string, unknown>(Object.entries(Object.assign({}, record)))
       const { time, level, msg, ...rest } = Object.fromEntries(fields)
       const details = Object.entries(rest).map(([key, value]) => `${key}=${JSON.stringify(value)}`)
       const label = pino.levels.labels[Number(level)] ?? ''

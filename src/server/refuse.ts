@@ -38,9 +38,10 @@ interface Message {
 /** Every answer there can be, written once. */
 function messageFor(reason: Reason, isPage: boolean): Message {
   const { status, disclosed } = REASONS[reason]
-  const title = STATUS_CODES[status] ?? ''
+  const { [status]: title = '' } = STATUS_CODES
+  const { [status]: advice = '' } = ADVICE
   if (isPage) {
-    const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${status} ${title}</title></head><body><main><h1>${title}</h1><p>${ADVICE[status] ?? ''}</p></main></body></html>\n`
+    const page = `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${status} ${title}</title></head><body><main><h1>${title}</h1><p>${advice}</p></main></body></html>\n`
     return { contentType: 'text/html; charset=utf-8', body: page }
   }
   const problem = { type: 'about:blank', title, status, ...(disclosed && { reason }) }
@@ -93,8 +94,9 @@ export function refuse(
 export function rawRefusal(reason: Reason, requestId: string): string {
   const { status } = REASONS[reason]
   const { contentType, body } = messageFor(reason, false)
+  const { [status]: title = '' } = STATUS_CODES
   const lines = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    `HTTP/1.1 ${status} ${title}`,
     `Content-Type: ${contentType}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Cache-Control: no-store',

@@ -1,0 +1,453 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { ConfigFault, loadConfig, type Environment } from '../../src/config/config.ts'
+
+const ARN =
+  'arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/a/0123456789abcdef'
+const CHINA = ARN.replace('arn:aws:', 'arn:aws-cn:').replace('eu-central-1', 'cn-north-1')
+const GOV = ARN.replace('arn:aws:', 'arn:aws-us-gov:').replace('eu-central-1', 'us-gov-west-1')
+
+/** The least there must be. */
+const LEAST = {
+  ALB_ARNS: ARN,
+  ALB_CLIENT_IDS: 'client-1',
+  OIDC_ISSUER: 'https://idp.example.com/',
+} as const
+
+/** What is wrong with {@link LEAST} and these. */
+function faultsOf(environment: Environment): readonly string[] {
+  try {
+    loadConfig({ ...LEAST, ...environment })
+    return []
+  } catch (error) {
+    if (!(error instanceof ConfigFault)) throw error
+    return error.faults
+  }
+}
+
+const load = (environment: Environment = {}) => loadConfig({ ...LEAST, ...environment })
+
+/** The path of a file with this text, until the test is over. */
+function writeFile(t: Test, text: string, name = 'file'): string {
+  const directory = mkdtempSync(join(tmpdir(), 'config-'))
+  t.teardown(() => {
+    rmSync(directory, { recursive: true })
+  })
+  writeFileSync(join(directory, name), text)
+  return join(directory, name)
+}
+
+t.test('three settings are enough, and the rest is what SPEC says', t => {
+  const { config, warnings } = load()
+  t.same(config, {
+    albArns: [{ text: ARN, partition: 'aws', region: 'eu-central-1' }],
+    albClientIds: ['client-1'],
+    oidcIssuer: ['https://idp.example.com/'],
+    unsafeAllowAnyClient: false,
+    unsafeAllowAnyIssuer: false,
+    clockToleranceMs: 5_000,
+    accessToken: 'ignore',
+    unauthenticated: 'deny',
+    keyUrl: undefined,
+    keySeeds: undefined,
+    keyFetchTimeoutMs: 2_000,
+    keyCacheSize: 64,
+    keyCacheTtlMs: 86_400_000,
+    keyCacheStaleMs: 604_800_000,
+    keyNegativeTtlMs: 10_000,
+    httpsProxy: undefined,
+    noProxy: undefined,
+    noauthPaths: [],
+    noauthPreset: undefined,
+    nonstandardHeaders: 'drop',
+    stripRequestHeaders: [
+      'x-original-url',
+      'x-rewrite-url',
+      'x-http-method-override',
+      'x-http-method',
+      'x-method-override',
+    ],
+    stripCookies: [],
+    albSessionCookie: 'AWSELBAuthSessionCookie',
+    userClaims: ['email'],
+    emailClaims: ['email'],
+    groupsClaims: ['groups'],
+    groupsSplit: '',
+    userCase: 'keep',
+    groupsCase: 'keep',
+    groupsFilter: [],
+    groupsMap: new Map(),
+    allowedGroups: [],
+    allowedEmailDomains: [],
+    requireEmailVerified: false,
+    userHeader: 'X-Forwarded-User',
+    emailHeader: 'X-Forwarded-Email',
+    groupsHeader: 'X-Forwarded-Groups',
+    groupsSeparator: ',',
+    groupsFormat: 'list',
+    groupsMaxBytes: 8_192,
+    forwardOidcHeaders: 'all',
+    clientIpHeader: '',
+    trustedHops: 1,
+    upstream: { protocol: 'http:', host: '127.0.0.1', port: 8081 },
+    upstreamConnections: 256,
+    upstreamConnectTimeoutMs: 2_000,
+    upstreamHeadersTimeoutMs: 60_000,
+    upstreamIdleTimeoutMs: 0,
+    host: '0.0.0.0',
+    port: 8080,
+    adminHost: '0.0.0.0',
+    adminPort: 9090,
+    keepAliveTimeoutMs: 75_000,
+    headersTimeoutMs: 15_000,
+    requestTimeoutMs: 0,
+    maxHeaders: 200,
+    maxHeaderBytes: 81_920,
+    drainDelayMs: 5_000,
+    drainTimeoutMs: 25_000,
+    logLevel: 'info',
+    logFormat: 'json',
+    accessLog: 'rejections',
+    logSubject: false,
+  })
+  t.same(warnings, [])
+  t.end()
+})
+
+t.test('what was read cannot be changed', t => {
+  const { config } = load()
+  t.ok(Object.isFrozen(config))
+  t.throws(() => Object.assign(config, { unauthenticated: 'allow' }), TypeError)
+  t.throws(() => Object.assign(config, { unheardOf: true }), TypeError)
+  t.equal(config.unauthenticated, 'deny')
+  t.end()
+})
+
+t.test('a name that is no setting is not found in it by accident', t => {
+  const { config } = load({ albArns: 'x', constructor: 'x' })
+  t.equal(config.albArns[0]?.text, ARN)
+  t.end()
+})
+
+t.test('everything that is wrong is said at once, by variable, in the order of the table', t => {
+  const wrong = {
+    ALB_ARNS: undefined,
+    ALB_CLIENT_IDS: ',',
+    OIDC_ISSUER: 'idp',
+    UNAUTHENTICATED: 'maybe',
+    KEY_FETCH_TIMEOUT: '2',
+    NOAUTH_PATHS: 'health',
+    GROUPS_MAP: '[]',
+    USER_HEADER: 'Host',
+    UPSTREAM_URL: 'app',
+    PORT: '80 80',
+    LOG_SUBJECT: 'yes',
+    EMAIL_HEADER: 'X-Who',
+    GROUPS_HEADER: 'x_who',
+    HEADERS_TIMEOUT: '20s',
+    REQUEST_TIMEOUT: '10s',
+    NODE_OPTIONS: '--insecure-http-parser',
+  }
+  const faults = faultsOf(wrong)
+  t.match(faults, [
+    /^ALB_ARNS is required$/,
+    /^ALB_CLIENT_IDS must have at least one member$/,
+    /^OIDC_ISSUER must be the issuer's URL.*, found 'idp'$/,
+    /^UNAUTHENTICATED must be one of deny, allow, found 'maybe'$/,
+    /^KEY_FETCH_TIMEOUT must be a duration.*, found '2'$/,
+    /^NOAUTH_PATHS must be \[METHOD.*, found 'health'$/,
+    /^GROUPS_MAP must be a JSON object$/,
+    /^USER_HEADER must not be a header that carries.*, found 'Host'$/,
+    /^UPSTREAM_URL must be http:\/\/.*, found 'app'$/,
+    /^PORT must be a whole number.*, found '80 80'$/,
+    /^LOG_SUBJECT must be one of true, false, found 'yes'$/,
+    /^USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ: x-who$/,
+    /^REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT$/,
+    /^NODE_OPTIONS must not hold --insecure-http-parser/,
+  ])
+  t.equal(faults.length, 14, 'and nothing else')
+  t.throws(() => load(wrong), {
+    message: `configuration is not usable:\n${faults.map(fault => `  ${fault}`).join('\n')}`,
+  })
+  t.end()
+})
+
+t.test('an empty value is none at all, but where it turns a setting off', t => {
+  t.match(faultsOf({ ALB_ARNS: '' }), ['ALB_ARNS is required'])
+  const empty = { PORT: '', UPSTREAM_URL: '', ALB_KEY_URL: '', ALB_KEYS_DIR: '', ACCESS_LOG: '' }
+  t.match(load(empty).config, { port: 8080, upstream: { port: 8081 }, accessLog: 'rejections' })
+  const off = {
+    USER_HEADER: '',
+    EMAIL_HEADER: '',
+    GROUPS_HEADER: '',
+    STRIP_REQUEST_HEADERS: '',
+    STRIP_COOKIES: '',
+  }
+  const { config } = load(off)
+  t.match(config, { userHeader: '', emailHeader: '', groupsHeader: '', clientIpHeader: '' })
+  t.same(config.stripRequestHeaders, [])
+  t.end()
+})
+
+t.test('a setting may be given as a file', t => {
+  const cases: readonly { environment: Environment; expected: object }[] = [
+    {
+      environment: {
+        ALB_CLIENT_IDS: undefined,
+        ALB_CLIENT_IDS_FILE: writeFile(t, 'a, b\r\n\n'),
+      },
+      expected: { albClientIds: ['a', 'b'] },
+    },
+    {
+      environment: { GROUPS_MAP_FILE: writeFile(t, '{\n  "00a1": "ops"\n}\n') },
+      expected: { groupsMap: new Map([['00a1', 'ops']]) },
+    },
+    { environment: { LOG_LEVEL_FILE: '' }, expected: { logLevel: 'info' } },
+    { environment: { LOG_LEVEL: 'warn', LOG_LEVEL_FILE: '' }, expected: { logLevel: 'warn' } },
+    { environment: { LOG_LEVEL_FILE: writeFile(t, '\n') }, expected: { logLevel: 'info' } },
+    { environment: { USER_HEADER_FILE: writeFile(t, '\n') }, expected: { userHeader: '' } },
+    {
+      environment: { ALLOWED_GROUPS_FILE: writeFile(t, ' gr\u00fcn , b \n') },
+      expected: { allowedGroups: ['gr\u00fcn', 'b'] },
+    },
+  ]
+  for (const { environment, expected } of cases) {
+    t.match(load(environment).config, expected, Object.keys(environment).join())
+  }
+  t.end()
+})
+
+t.test('a file that cannot be used is a fault of its variable', t => {
+  const file = writeFile(t, 'debug')
+  t.match(faultsOf({ LOG_LEVEL: 'debug', LOG_LEVEL_FILE: file }), [
+    'LOG_LEVEL must not be set beside LOG_LEVEL_FILE',
+  ])
+  t.match(faultsOf({ LOG_LEVEL_FILE: `${file}.not` }), [/^LOG_LEVEL_FILE cannot be read: ENOENT/])
+  t.match(faultsOf({ LOG_LEVEL_FILE: join(file, '..') }), [
+    /^LOG_LEVEL_FILE cannot be read: EISDIR/,
+  ])
+  t.match(faultsOf({ PORT_FILE: file }), [/^PORT must be a whole number.* found 'debug'$/])
+  const missing = faultsOf({ ALB_ARNS: undefined, ALB_ARNS_FILE: `${file}.not` })
+  t.match(missing[0], /^ALB_ARNS_FILE cannot be read: ENOENT/)
+  t.end()
+})
+
+t.test('leaving a check out takes an explicit, unsafe, unambiguous word, and warns', t => {
+  const cases = [
+    {
+      variable: 'ALB_CLIENT_IDS',
+      unsafe: 'UNSAFE_ALLOW_ANY_CLIENT',
+      warning: /^UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client .* are accepted$/,
+    },
+    {
+      variable: 'OIDC_ISSUER',
+      unsafe: 'UNSAFE_ALLOW_ANY_ISSUER',
+      warning: /^UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer .* are accepted$/,
+    },
+  ]
+  for (const { variable, unsafe, warning } of cases) {
+    const without = { [variable]: undefined }
+    const required = [`${variable} is required (or ${unsafe}=true, which leaves the check out)`]
+    t.same(faultsOf(without), required, `no ${variable}`)
+    t.same(faultsOf({ ...without, [unsafe]: 'false' }), required, `${unsafe}=false`)
+    t.match(faultsOf({ ...without, [unsafe]: '1' }), [/must be one of true, false/], `${unsafe}=1`)
+    t.same(
+      faultsOf({ [unsafe]: 'true' }),
+      [`${unsafe} must not be true while ${variable} is set: drop one of them`],
+      'both',
+    )
+    t.match(load({ ...without, [unsafe]: 'true' }).warnings, [warning], `${unsafe}=true`)
+  }
+  const neither = { ALB_CLIENT_IDS: undefined, OIDC_ISSUER: undefined }
+  t.equal(faultsOf(neither).length, 2)
+  const any = { UNSAFE_ALLOW_ANY_CLIENT: 'true', UNSAFE_ALLOW_ANY_ISSUER: 'true' }
+  const { config, warnings } = load({ ...neither, ...any })
+  t.equal(warnings.length, 2)
+  t.match(config, { unsafeAllowAnyClient: true, unsafeAllowAnyIssuer: true })
+  t.equal(config.albClientIds, undefined)
+  t.equal(config.oidcIssuer, undefined)
+  t.end()
+})
+
+t.test('the signer cannot be left out', t => {
+  for (const unsafe of [
+    'UNSAFE_ALLOW_ANY_SIGNER',
+    'UNSAFE_ALLOW_ANY_ALB',
+    'UNSAFE_ALLOW_ANY_ARN',
+  ]) {
+    t.match(faultsOf({ ALB_ARNS: undefined, [unsafe]: 'true' }), ['ALB_ARNS is required'], unsafe)
+  }
+  t.end()
+})
+
+t.test('where AWS documents no key endpoint, ALB_KEY_URL is required', t => {
+  const url = 'https://keys.example.com/{region}/{kid}'
+  const cases = [
+    { arns: GOV, faults: [] },
+    { arns: `${ARN},${GOV}`, faults: [] },
+    {
+      arns: CHINA,
+      faults: ['ALB_KEY_URL is required: AWS documents no key endpoint for aws-cn'],
+    },
+    {
+      arns: `${ARN},${CHINA}`,
+      faults: ['ALB_KEY_URL is required: AWS documents no key endpoint for aws-cn'],
+    },
+    {
+      arns: ARN.replace('arn:aws:', 'arn:aws-iso-b:'),
+      faults: ['ALB_KEY_URL is required: AWS documents no key endpoint for aws-iso-b'],
+    },
+    { arns: CHINA, url, faults: [] },
+  ]
+  for (const { arns, url, faults } of cases) {
+    t.same(faultsOf({ ALB_ARNS: arns, ALB_KEY_URL: url }), faults, `${arns} ${url ?? ''}`)
+  }
+  t.equal(load({ ALB_ARNS: CHINA, ALB_KEY_URL: url }).config.keyUrl, url)
+  t.end()
+})
+
+t.test('keys are fetched over http from this machine alone', t => {
+  for (const host of ['127.0.0.1:8000', 'localhost', '[::1]:8000']) {
+    t.same(faultsOf({ ALB_KEY_URL: `http://${host}/{kid}` }), [], host)
+  }
+  for (const host of ['keys.example.com', '169.254.169.254', '127.0.0.1.example.com']) {
+    t.match(
+      faultsOf({ ALB_KEY_URL: `http://${host}/{kid}` }),
+      [/^ALB_KEY_URL must be an https/],
+      host,
+    )
+  }
+  t.end()
+})
+
+t.test('keys may lie in a directory, all of them sound', t => {
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey
+  const pem = key.export({ format: 'pem', type: 'spki' }).toString()
+  const good = join(writeFile(t, pem, 'KID-1.pem'), '..')
+  t.same([...(load({ ALB_KEYS_DIR: good }).config.keySeeds?.keys() ?? [])], ['kid-1'])
+  const bad = join(writeFile(t, 'not a key', 'kid-1.pem'), '..')
+  t.same(faultsOf({ ALB_KEYS_DIR: bad }), [
+    'ALB_KEYS_DIR has kid-1.pem, which is not one PEM public key',
+  ])
+  t.match(faultsOf({ ALB_KEYS_DIR: join(bad, 'nowhere') }), [
+    /^ALB_KEYS_DIR cannot be read: .*nowhere: ENOENT/,
+  ])
+  t.end()
+})
+
+t.test('headers that we put in must not be one and the same', t => {
+  const must = 'USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ'
+  const cases = [
+    { environment: { USER_HEADER: 'X-Forwarded-Email' }, faults: [`${must}: x-forwarded-email`] },
+    { environment: { USER_HEADER: 'x_forwarded_email' }, faults: [`${must}: x-forwarded-email`] },
+    {
+      environment: { CLIENT_IP_HEADER: 'x-forwarded.user' },
+      faults: [`${must}: x-forwarded-user`],
+    },
+    { environment: { USER_HEADER: '', EMAIL_HEADER: '', CLIENT_IP_HEADER: '' }, faults: [] },
+    { environment: { USER_HEADER: 'X-Forwarded-Users' }, faults: [] },
+  ]
+  for (const { environment, faults } of cases) {
+    t.same(faultsOf(environment), faults, JSON.stringify(environment))
+  }
+  t.end()
+})
+
+t.test('a whole request may not take less time than its header', t => {
+  const fault = ['REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT']
+  t.same(faultsOf({ REQUEST_TIMEOUT: '14s' }), fault)
+  t.same(faultsOf({ REQUEST_TIMEOUT: '15s' }), [])
+  t.same(faultsOf({ REQUEST_TIMEOUT: '0' }), [])
+  t.same(faultsOf({ REQUEST_TIMEOUT: '10s', HEADERS_TIMEOUT: '5s' }), [])
+  t.end()
+})
+
+t.test('switches of node that undo what we promise are refused', t => {
+  const cases = [
+    { name: 'NODE_OPTIONS', value: '--insecure-http-parser', refused: true },
+    {
+      name: 'NODE_OPTIONS',
+      value: '--max-old-space-size=64 --insecure-http-parser',
+      refused: true,
+    },
+    { name: 'NODE_OPTIONS', value: '--insecure_http_parser', refused: true },
+    { name: 'NODE_OPTIONS', value: '--enable-source-maps', refused: false },
+    { name: 'NODE_OPTIONS', value: '--no-insecure-http-parser', refused: false },
+    { name: 'NODE_OPTIONS', value: '', refused: false },
+    { name: 'NODE_TLS_REJECT_UNAUTHORIZED', value: '0', refused: true },
+    { name: 'NODE_TLS_REJECT_UNAUTHORIZED', value: '1', refused: false },
+    { name: 'NODE_TLS_REJECT_UNAUTHORIZED', value: '', refused: false },
+  ]
+  for (const { name, value, refused } of cases) {
+    const faults = faultsOf({ [name]: value })
+    t.match(faults, refused ? [new RegExp(`^${name} must not `)] : [], `${name}=${value}`)
+    t.equal(faults.length, refused ? 1 : 0, `${name}=${value}`)
+  }
+  t.end()
+})
+
+t.test('what is allowed but weak is a warning', t => {
+  const cases: readonly { environment: Environment; warnings: readonly (string | RegExp)[] }[] = [
+    { environment: { UPSTREAM_URL: 'http://localhost:8081' }, warnings: [] },
+    { environment: { UPSTREAM_URL: 'http://[::1]:8081' }, warnings: [] },
+    { environment: { UPSTREAM_URL: 'unix:/run/app.sock' }, warnings: [] },
+    {
+      environment: { UPSTREAM_URL: 'http://app:8081' },
+      warnings: [/^UPSTREAM_URL is not on this machine \(app\): whoever reaches it directly/],
+    },
+    { environment: { KEEP_ALIVE_TIMEOUT: '61s' }, warnings: [] },
+    {
+      environment: { KEEP_ALIVE_TIMEOUT: '60s' },
+      warnings: [/^KEEP_ALIVE_TIMEOUT does not exceed the ALB's default idle timeout of 60s/],
+    },
+    {
+      environment: { ALB_ARN: ARN, UPSTREAM_URI: 'x', PATH: '/bin', HOME: '/root' },
+      warnings: [
+        'ALB_ARN is not a setting; did you mean ALB_ARNS?',
+        'UPSTREAM_URI is not a setting; did you mean UPSTREAM_URL?',
+      ],
+    },
+    {
+      environment: {
+        ALB_SERVICE_HOST: '10.0.0.1',
+        ALB_SERVICE_PORT: '80',
+        ALB_SERVICE_PORT_HTTP: '80',
+        UPSTREAM_PORT: 'tcp://10.0.0.1:80',
+        UPSTREAM_PORT_80_TCP: 'tcp://10.0.0.1:80',
+        UPSTREAM_PORT_80_TCP_ADDR: '10.0.0.1',
+        KEY_CACHE_PORT_53_UDP_PROTO: 'udp',
+      },
+      warnings: [],
+    },
+  ]
+  for (const { environment, warnings } of cases) {
+    const found = load(environment).warnings
+    t.match(found, warnings, JSON.stringify(environment))
+    t.equal(found.length, warnings.length, JSON.stringify(environment))
+  }
+  t.end()
+})
+
+t.test('proxy settings are read in lower case too, as everybody spells them', t => {
+  const proxy = 'http://proxy:3128'
+  t.match(load({ https_proxy: proxy, no_proxy: '.a' }).config, { httpsProxy: proxy, noProxy: '.a' })
+  t.equal(load({ HTTPS_PROXY: proxy, https_proxy: 'http://other' }).config.httpsProxy, proxy)
+  t.match(faultsOf({ https_proxy: 'proxy' }), [/^HTTPS_PROXY must be the http/])
+  t.equal(load({ port: '1' }).config.port, 8080, 'and nothing else is')
+  t.end()
+})
+
+t.test("a proxy's credentials are in no message", t => {
+  const faults = faultsOf({ HTTPS_PROXY: 'socks5://user:secret@proxy' })
+  t.equal(faults.length, 1)
+  t.notMatch(faults.join(), /secret/)
+  t.end()
+})
+
+t.test('a bug in a reader is not taken for a fault of the operator', t => {
+  t.throws(() => loadConfig(undefined as unknown as Environment), TypeError)
+  t.end()
+})

@@ -1,0 +1,97 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer, connect, type Server } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import t, { type Test } from 'tap'
+import { createProbe } from '../../src/forward/probe.ts'
+
+/** A server that counts who connects. */
+async function startServer(t: Test, path?: string) {
+  const seen = { connections: 0 }
+  const server = createServer(socket => {
+    seen.connections++
+    socket.on('error', () => undefined).resume()
+  })
+  if (path === undefined) server.listen(0, '127.0.0.1')
+  else server.listen(path)
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  return { port: portOf(server), server, seen }
+}
+
+function portOf(server: Server): number {
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
+
+/** A port that listens, but where nobody takes the connections, and the queue for them is full. */
+async function startDeaf(t: Test): Promise<number> {
+  const program = `
+    const server = require('node:net').createServer()
+    server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
+      require('node:fs').writeSync(1, String(server.address().port))
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20_000)
+    })`
+  const child = spawn(process.execPath, ['-e', program], { env: {} })
+  t.teardown(() => child.kill('SIGKILL'))
+  const [output] = (await once(child.stdout, 'data')) as [Buffer]
+  const port = Number(output)
+  for (let at = 0; at < 8; at++) {
+    const filler = connect({ port, host: '127.0.0.1' }).on('error', () => undefined)
+    t.teardown(() => filler.destroy())
+  }
+  await new Promise(resolve => setTimeout(resolve, 50))
+  return port
+}
+
+t.test('an application that takes connections is there, one that does not is not', async t => {
+  const { port, server } = await startServer(t)
+  const options = { host: '127.0.0.1', port, timeoutMs: 2_000, now: () => 0 }
+  t.equal(await createProbe(options)(), true)
+  server.close()
+  t.equal(await createProbe(options)(), false)
+})
+
+t.test('a socket path is asked in place of host and port', async t => {
+  const directory = mkdtempSync(join(tmpdir(), 'probe-'))
+  t.teardown(() => {
+    rmSync(directory, { recursive: true })
+  })
+  const socketPath = join(directory, 'app.sock')
+  const { server } = await startServer(t, socketPath)
+  const options = { host: 'localhost', port: 80, socketPath, timeoutMs: 2_000, now: () => 0 }
+  t.equal(await createProbe(options)(), true)
+  server.close()
+  t.equal(await createProbe(options)(), false)
+})
+
+t.test('an application that does not take a connection in time is not there', async t => {
+  const port = await startDeaf(t)
+  t.equal(await createProbe({ host: '127.0.0.1', port, timeoutMs: 50, now: () => 0 })(), false)
+})
+
+t.test('an answer serves for half a second, and no longer', async t => {
+  const { port, seen, server } = await startServer(t)
+  let time = 1_000
+  const probe = createProbe({ host: '127.0.0.1', port, timeoutMs: 2_000, now: () => time })
+  t.same(await Promise.all([probe(), probe(), probe()]), [true, true, true])
+  t.equal(seen.connections, 1, 'asked at once')
+  time = 1_500
+  server.close()
+  t.equal(await probe(), true, 'asked 500 ms later')
+  time = 1_501
+  t.equal(await probe(), false, 'asked 501 ms later')
+  time = 2_001
+  await startAgain(server, port)
+  t.equal(await probe(), false, 'a no serves as long as a yes')
+  time = 2_002
+  t.equal(await probe(), true)
+  t.equal(seen.connections, 2)
+})
+
+async function startAgain(server: Server, port: number): Promise<void> {
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+}

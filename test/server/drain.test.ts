@@ -1,0 +1,106 @@
+import { once } from 'node:events'
+import type { ServerResponse } from 'node:http'
+import { connect, type Socket } from 'node:net'
+import t, { type Test } from 'tap'
+import { drain } from '../../src/server/drain.ts'
+import { createServer, type FrontServer } from '../../src/server/server.ts'
+
+interface Rig extends FrontServer {
+  readonly port: number
+  /** The answers that requests for `/held` wait for. */
+  readonly held: readonly ServerResponse[]
+  /** A connection on which `GET path` was sent. */
+  readonly ask: (path: string) => Client
+}
+
+interface Client {
+  readonly socket: Socket
+  /** What came back, once somebody closed the connection. */
+  readonly end: Promise<string>
+}
+
+async function startRig(t: Test): Promise<Rig> {
+  const held: ServerResponse[] = []
+  const { server, closeIdle } = createServer({
+    keepAliveTimeoutMs: 5_000,
+    headersTimeoutMs: 5_000,
+    requestTimeoutMs: 0,
+    maxHeaderBytes: 8_192,
+    onRequest: (request, response) => {
+      if (request.url === '/held') held.push(response)
+      else response.end('ok')
+    },
+    onRefused: () => '',
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const { port } = address
+  const ask = (path: string): Client => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    t.teardown(() => socket.destroy())
+    socket.on('error', () => undefined)
+    let text = ''
+    socket.on('data', chunk => (text += chunk.toString()))
+    const end = once(socket, 'close').then(() => text)
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
+    return { socket, end }
+  }
+  return { server, closeIdle, port, held, ask }
+}
+
+/** Resolves once a request for `/held` waits for its answer. */
+async function isHeld(held: readonly ServerResponse[]): Promise<void> {
+  while (held.length === 0) await new Promise(resolve => setImmediate(resolve))
+}
+
+t.test('a server without connections is drained as soon as the delay is over', async t => {
+  const { server, closeIdle, port } = await startRig(t)
+  t.equal(await drain({ server, closeIdle, delayMs: 0, timeoutMs: 10_000 }), true)
+  t.equal(server.listening, false)
+  const [error] = await once(connect({ port, host: '127.0.0.1' }), 'error')
+  t.match(error, { code: 'ECONNREFUSED' })
+})
+
+t.test('requests are still answered during the delay', async t => {
+  const { server, closeIdle, ask } = await startRig(t)
+  const drained = drain({ server, closeIdle, delayMs: 200, timeoutMs: 10_000 })
+  const { socket, end } = ask('/')
+  await once(socket, 'data')
+  t.equal(server.listening, true)
+  t.equal(await drained, true)
+  t.match(await end, /^HTTP\/1\.1 200 OK\r\n[^]*ok$/)
+})
+
+t.test('an idle connection is closed, not waited for', async t => {
+  const { server, closeIdle, ask } = await startRig(t)
+  const { socket, end } = ask('/')
+  await once(socket, 'data')
+  t.equal(await drain({ server, closeIdle, delayMs: 0, timeoutMs: 10_000 }), true)
+  t.match(await end, /ok$/)
+})
+
+t.test('a request in flight is answered, and its connection is closed behind it', async t => {
+  const { server, closeIdle, held, ask } = await startRig(t)
+  const { end } = ask('/held')
+  await isHeld(held)
+  const drained = drain({ server, closeIdle, delayMs: 0, timeoutMs: 10_000 })
+  setTimeout(() => held[0]?.end('late'), 150)
+  t.equal(await drained, true)
+  t.match(await end, /^HTTP\/1\.1 200 OK\r\n[^]*late$/)
+})
+
+t.test('what is not over when the time is up is cut, and said to be', async t => {
+  const { server, closeIdle, held, ask } = await startRig(t)
+  const { end } = ask('/held')
+  await isHeld(held)
+  held[0]?.write('half of it')
+  t.equal(await drain({ server, closeIdle, delayMs: 0, timeoutMs: 250 }), false)
+  t.match(await end, /half of it\r\n$/, 'without an end')
+  t.equal(server.listening, false)
+})

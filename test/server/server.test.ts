@@ -1,0 +1,314 @@
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connect } from 'node:net'
+import t, { type Test } from 'tap'
+import type { Reason } from '../../src/core/reasons.ts'
+import { createServer, type ServerOptions } from '../../src/server/server.ts'
+import { lines, openRaw, sendRaw } from '../fixtures/raw.ts'
+
+/** What `onRefused` has the server write: nothing that node would write by itself. */
+const answerTo = (reason: Reason) =>
+  `HTTP/1.1 599 ${reason}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`
+
+interface Seen {
+  readonly method: string
+  readonly rawHeaders: readonly string[]
+}
+
+interface Rig {
+  readonly port: number
+  /** The requests that reached `onRequest`. */
+  readonly seen: readonly Seen[]
+  /** The reasons for which `onRefused` was asked, and whether they were to be counted. */
+  readonly refused: readonly { readonly reason: Reason; readonly isNew: boolean }[]
+  readonly closeIdle: () => void
+}
+
+/** A server that answers `ok` once the body is in, unless a test says otherwise. */
+async function startServer(
+  t: Test,
+  options: Partial<ServerOptions> = {},
+  handle = (request: IncomingMessage, response: ServerResponse) => {
+    request.on('error', () => undefined)
+    request.resume().once('end', () => response.end('ok'))
+  },
+): Promise<Rig> {
+  const seen: Seen[] = []
+  const refused: { reason: Reason; isNew: boolean }[] = []
+  const { server, closeIdle } = createServer({
+    keepAliveTimeoutMs: 5_000,
+    headersTimeoutMs: 5_000,
+    requestTimeoutMs: 0,
+    maxHeaderBytes: 81_920,
+    onRequest: (request, response) => {
+      const { method = '', rawHeaders } = request
+      seen.push({ method, rawHeaders })
+      handle(request, response)
+    },
+    onRefused: (reason, isNew) => {
+      refused.push({ reason, isNew })
+      return answerTo(reason)
+    },
+    ...options,
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  return { port: address.port, seen, refused, closeIdle }
+}
+
+/** Never answers. */
+const hold = (request: IncomingMessage) => {
+  request.on('error', () => undefined).resume()
+}
+
+/** Sends `first`, and `second` as soon as something came back; resolves to all that came back. */
+async function converse(port: number, first: string, second: string): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  let text = ''
+  socket.on('data', chunk => (text += chunk.toString()))
+  socket.once('data', () => socket.write(second))
+  socket.write(first)
+  await once(socket, 'close')
+  return text
+}
+
+const GET = lines('GET / HTTP/1.1', 'Host: a')
+const CHUNKED = ['POST / HTTP/1.1', 'Host: a', 'Transfer-Encoding: chunked']
+
+t.test('every event by which a request can arrive leads to the one entry', async t => {
+  const upgrade = ['Connection: Upgrade', 'Upgrade: websocket']
+  const cases = [
+    { request: 'a plain one', head: ['GET / HTTP/1.1', 'Host: a'] },
+    { request: 'one of HTTP/1.0 without a Host', head: ['GET / HTTP/1.0'] },
+    { request: 'one of HTTP/1.1 without a Host', head: ['GET / HTTP/1.1'] },
+    { request: 'one that expects 100', head: ['GET / HTTP/1.1', 'Expect: 100-continue'] },
+    { request: 'one that expects the impossible', head: ['GET / HTTP/1.1', 'Expect: moon'] },
+    { request: 'one that wants to upgrade', head: ['GET / HTTP/1.1', ...upgrade] },
+    { request: 'one that wants to upgrade to HTTP/2', head: ['GET / HTTP/1.1', 'Upgrade: h2c'] },
+    { request: 'a TRACE', head: ['TRACE / HTTP/1.1', 'Host: a'] },
+    { request: 'one in absolute form', head: ['GET http://a/ HTTP/1.1', 'Host: a'] },
+  ]
+  for (const { request, head } of cases) {
+    const { port, seen, refused } = await startServer(t)
+    const { text, statuses } = await sendRaw(port, lines(...head))
+    t.same(statuses, [200], request)
+    t.notMatch(text, / 100 /, `${request}: no 100 that nobody decided`)
+    t.equal(seen.length, 1, `${request}: seen once`)
+    t.same(refused, [], `${request}: not refused`)
+  }
+})
+
+t.test('no header line is left out, however many and however often', async t => {
+  const { port, seen } = await startServer(t)
+  const many = Array.from({ length: 3_000 }, (_, at) => `a: ${at}`)
+  const { statuses } = await sendRaw(port, lines('GET / HTTP/1.1', ...many, 'Host: b', 'host: c'))
+  t.same(statuses, [200])
+  const raw = seen[0]?.rawHeaders ?? []
+  t.equal(raw.length, 2 * 3_002)
+  t.same(raw.slice(-4), ['Host', 'b', 'host', 'c'])
+})
+
+t.test('a head of MAX_HEADER_BYTES, and somewhat beyond, is for admit to count', async t => {
+  const { port, seen } = await startServer(t, { maxHeaderBytes: 8_192 })
+  const { statuses } = await sendRaw(port, lines('GET / HTTP/1.1', `Pad: ${'x'.repeat(12_000)}`))
+  t.same(statuses, [200])
+  t.equal(seen.length, 1)
+})
+
+t.test('bytes that are no request are answered once, and the connection ends', async t => {
+  const cases: readonly { bytes: string | Buffer; what: string; reason: Reason }[] = [
+    { what: 'garbage', bytes: 'hello\r\n\r\n', reason: 'malformed_request' },
+    { what: 'a TLS hello', bytes: Buffer.from('16030100a1', 'hex'), reason: 'malformed_request' },
+    {
+      what: 'the preface of HTTP/2',
+      bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      reason: 'malformed_request',
+    },
+    {
+      what: 'a bare line feed',
+      bytes: 'GET / HTTP/1.1\r\nHost: a\nX: b\r\n\r\n',
+      reason: 'malformed_request',
+    },
+    {
+      what: 'a space before the colon',
+      bytes: lines('GET / HTTP/1.1', 'Host : a'),
+      reason: 'malformed_request',
+    },
+    {
+      what: 'two framings',
+      bytes: lines(...CHUNKED, 'Content-Length: 1'),
+      reason: 'malformed_request',
+    },
+    {
+      what: 'a head that is far too long',
+      bytes: lines('GET / HTTP/1.1', `Pad: ${'x'.repeat(120_000)}`),
+      reason: 'headers_too_large',
+    },
+    {
+      what: 'a tunnel',
+      bytes: lines('CONNECT a:443 HTTP/1.1', 'Host: a:443'),
+      reason: 'method_refused',
+    },
+  ]
+  for (const { what, bytes, reason } of cases) {
+    const { port, seen, refused } = await startServer(t)
+    const { text, closed } = await sendRaw(port, bytes)
+    t.equal(text, answerTo(reason), what)
+    t.ok(closed, `${what}: closed`)
+    t.same(refused, [{ reason, isNew: true }], `${what}: asked once`)
+    t.same(seen, [], `${what}: never a request`)
+  }
+})
+
+t.test('the same bytes behind a request that was answered are answered too', async t => {
+  const { port, refused } = await startServer(t)
+  const text = await converse(port, GET, 'garbage\r\n\r\n')
+  t.ok(
+    text.startsWith('HTTP/1.1 200 OK\r\n') && text.endsWith(`ok${answerTo('malformed_request')}`),
+  )
+  t.same(refused, [{ reason: 'malformed_request', isNew: true }])
+})
+
+t.test('a bad body of the only request is answered while nothing else was', async t => {
+  const { port, refused, seen } = await startServer(t)
+  const { text, closed } = await sendRaw(port, `${lines(...CHUNKED)}5\r\nhello\r\nxyz\r\n`)
+  t.equal(text, answerTo('malformed_request'))
+  t.ok(closed)
+  t.equal(seen.length, 1)
+  t.same(refused, [{ reason: 'malformed_request', isNew: false }], 'it is counted already')
+})
+
+t.test('where an answer could be taken for that to another request, none is written', async t => {
+  const bad = `${lines(...CHUNKED)}xyz\r\n`
+  const cases = [
+    { what: 'garbage behind a pending request', bytes: `${GET}garbage\r\n\r\n` },
+    { what: 'a bad body behind a pending request', bytes: GET + bad },
+    { what: 'garbage behind two pending requests', bytes: `${GET + GET}garbage\r\n\r\n` },
+    {
+      what: 'a head too long behind a pending request',
+      bytes: GET + lines('GET / HTTP/1.1', `Pad: ${'x'.repeat(120_000)}`),
+    },
+    {
+      what: 'a tunnel behind a pending request',
+      bytes: GET + lines('CONNECT a:443 HTTP/1.1', 'Host: a:443'),
+    },
+  ]
+  for (const { what, bytes } of cases) {
+    const { port, refused } = await startServer(t, {}, hold)
+    const { text, closed } = await sendRaw(port, bytes)
+    t.equal(text, '', what)
+    t.ok(closed, `${what}: closed`)
+    t.same(refused, [], `${what}: not counted`)
+  }
+})
+
+t.test('an answer that has begun is broken off by a bad body, not continued by ours', async t => {
+  const { port, refused } = await startServer(t, {}, (request, response) => {
+    request.on('error', () => undefined).resume()
+    response.writeHead(200, ['Content-Length', '10'])
+    response.write('five ')
+  })
+  const text = await converse(port, lines(...CHUNKED), 'xyz\r\n')
+  t.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nfive $/)
+  t.same(refused, [])
+})
+
+t.test('a request that does not come in time is answered 408', async t => {
+  const limits = { headersTimeoutMs: 100, requestTimeoutMs: 200 }
+  const cases = [
+    { what: 'half a head', bytes: 'GET / HTTP/1.1\r\nHost: a\r\n' },
+    { what: 'half a body', bytes: `${lines(...CHUNKED)}5\r\nhe` },
+  ]
+  await Promise.all(
+    cases.map(async ({ what, bytes }) => {
+      const { port, refused } = await startServer(t, limits, hold)
+      const { text, closed } = await sendRaw(port, bytes, { patienceMs: 3_500 })
+      t.match(text, /^HTTP\/1\.1 408 Request Timeout\r\n/, what)
+      t.ok(closed, `${what}: closed`)
+      t.same(refused, [], `${what}: not a refusal`)
+    }),
+  )
+})
+
+t.test('a client that resets its connection is not written to', async t => {
+  const { port, refused } = await startServer(t, {}, hold)
+  const socket = connect({ port, host: '127.0.0.1' })
+  socket.write(`${lines(...CHUNKED)}5\r\nhe`)
+  await once(socket, 'connect')
+  await new Promise(resolve => setTimeout(resolve, 50))
+  socket.resetAndDestroy()
+  const next = await sendRaw(port, 'garbage\r\n\r\n')
+  t.match(next.text, / 599 malformed_request/)
+  t.same(refused, [{ reason: 'malformed_request', isNew: true }], 'only the next is refused')
+})
+
+t.test('a client that resets its tunnel before it is refused does no harm', async t => {
+  const { port } = await startServer(t)
+  const socket = connect({ port, host: '127.0.0.1' })
+  await once(socket, 'connect')
+  socket.write(lines('CONNECT a:443 HTTP/1.1', 'Host: a:443'))
+  socket.resetAndDestroy()
+  t.same((await sendRaw(port, GET)).statuses, [200])
+})
+
+t.test('requests that are sent ahead are served one at a time, in order', async t => {
+  const answers: (() => void)[] = []
+  const { port, seen } = await startServer(t, {}, (request, response) => {
+    answers.push(() => response.end(`${request.url ?? ''}\n`))
+  })
+  const ahead = ['/1', '/2', '/3'].map(path => lines(`GET ${path} HTTP/1.1`, 'Host: a'))
+  const answered = sendRaw(port, ahead, { answers: 3 })
+  for (let at = 0; at < 3; at++) {
+    while (answers.length <= at) await new Promise(resolve => setTimeout(resolve, 5))
+    t.equal(seen.length, at + 1, `request ${at + 1} is not served before its turn`)
+    answers[at]?.()
+  }
+  const { text, statuses } = await answered
+  t.same(statuses, [200, 200, 200])
+  t.match(text, /\/1\n[^]*\/2\n[^]*\/3\n$/)
+})
+
+t.test('behind an answer that ends the connection nothing is served', async t => {
+  const { port, seen } = await startServer(t, {}, (_request, response) => {
+    setImmediate(() => response.writeHead(200, ['Connection', 'close']).end('bye'))
+  })
+  const { statuses, closed } = await sendRaw(port, GET + GET, { answers: 2 })
+  t.same(statuses, [200])
+  t.ok(closed)
+  t.equal(seen.length, 1)
+})
+
+t.test('only connections on which nothing is going on are closed on demand', async t => {
+  const { port, seen, closeIdle } = await startServer(t, {}, (request, response) => {
+    if (request.url === '/') response.end('ok')
+  })
+  const idle = openRaw(port)
+  idle.write(GET)
+  await idle.until(/ok/)
+  const silent = openRaw(port)
+  const busy = openRaw(port)
+  busy.write(lines('GET /held HTTP/1.1', 'Host: a'))
+  const arriving = openRaw(port)
+  arriving.write('GET / HTTP/1.1\r\n')
+  while (seen.length < 2) await new Promise(resolve => setTimeout(resolve, 5))
+  await new Promise(resolve => setTimeout(resolve, 20))
+  closeIdle()
+  t.equal(await idle.closed(1_000), true, 'one whose request was answered is closed')
+  t.equal(await silent.closed(1_000), true, 'one that said nothing is closed')
+  t.equal(await busy.closed(50), false, 'one that waits for an answer is not')
+  t.equal(await arriving.closed(50), false, 'one with half a request is not')
+  for (const connection of [busy, arriving]) connection.reset()
+})
+
+t.test('an idle connection is closed when its time is up, and no earlier', async t => {
+  const { port } = await startServer(t, { keepAliveTimeoutMs: 100 })
+  const { statuses, closed } = await sendRaw(port, GET, { answers: 2, patienceMs: 3_500 })
+  t.same(statuses, [200])
+  t.ok(closed)
+})
