@@ -26,15 +26,20 @@ import { rulesOf } from './route/presets.ts'
 import { createRoutes, warningAbout } from './route/routes.ts'
 import { createAdmit } from './server/admit.ts'
 import { drain } from './server/drain.ts'
-import { rawRefusal, refuse } from './server/refuse.ts'
+import { rawRefusal, refusalFor, sendReply } from './server/refuse.ts'
 import { requestIdOf } from './server/request-id.ts'
 import { createServer } from './server/server.ts'
+import { MARKER_COOKIE, createSession } from './session/session.ts'
 import { keyUrl } from './tokens/alb-arn.ts'
+import { createAccessTokenVerifier } from './tokens/access-token.ts'
 import { createAlbKeys } from './tokens/alb-keys.ts'
 import { createAlbVerifier } from './tokens/alb-token.ts'
 import { createVerifyCredentials } from './tokens/credentials.ts'
+import { createBoundedFetch } from './tokens/bounded-fetch.ts'
 import { createFetch } from './tokens/fetch.ts'
-import { createKeyFetch } from './tokens/key-fetch.ts'
+import { createJwks, DISCOVERY, KEY_SET, REFRESH_MS } from './tokens/jwks.ts'
+import { PEM_KEY } from './tokens/pem-key.ts'
+import { createVerifiedCache } from './tokens/verified-cache.ts'
 
 type Destination = ReturnType<typeof pino.destination>
 
@@ -43,6 +48,8 @@ const EXIT_CONFIG = 78
 const EXIT_FAULT = 1
 /** Log lines that may wait for a reader, in bytes; what comes beyond is dropped, not waited for. */
 const MAX_LOG_BACKLOG = 4_194_304
+/** What verified tokens of one kind may take in memory, in bytes, however many are allowed. */
+const MAX_CACHE_BYTES = 33_554_432
 
 /** How long the process waits for its log to be read before it ends without. */
 const FLUSH_MS = 1_000
@@ -119,6 +126,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     telemetry,
   })
   const inject = createInject(config)
+  const verification = await createVerification(config, telemetry)
   const rules = [...config.noauthPaths, ...rulesOf(config.noauthPreset)]
   const handle = createPipeline({
     clock,
@@ -130,9 +138,10 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
       listed: config.stripRequestHeaders,
       nonstandard: config.nonstandardHeaders,
       sessionCookie: config.albSessionCookie,
+      ownCookies: [MARKER_COOKIE],
       guardedCookies: config.stripCookies,
     }),
-    verify: createVerifyCredentials(await createAlbVerification(config, telemetry)),
+    verify: verification.verify,
     normalize: createNormalize({
       ...config,
       keepsGroup: group =>
@@ -141,8 +150,17 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     }),
     inject,
     unauthenticated: config.unauthenticated,
+    enforcement: config.enforcement,
+    session: createSession({
+      sessionCookie: config.albSessionCookie,
+      signOutPath: config.signOutPath,
+      signOutRedirectUrl: config.signOutRedirectUrl ?? '',
+      whoamiPath: config.whoamiPath,
+      renewsAccessToken: config.accessTokenExpired === 'reauthenticate',
+    }),
     forward: forward.forward,
-    refuse,
+    refusalFor,
+    sendReply,
     isClosing: () => state.isDraining,
     begin: () => {
       const settled = metrics.begin()
@@ -173,6 +191,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     metricsContentType: registry.contentType,
     notReady: async () => {
       if (state.isDraining) return 'draining'
+      if (!verification.isReady()) return 'the keys of the identity provider have not been read yet'
       return (await probe()) ? undefined : 'the application does not take connections'
     },
   })
@@ -219,27 +238,67 @@ function exitAfter(destination: Destination, code: number, patienceMs: number): 
   destination.flush(() => process.exit(code))
 }
 
-/** The ALB token's verification, with the key store behind it. */
-async function createAlbVerification(config: Config, telemetry: Telemetry) {
-  return createAlbVerifier({
-    arns: config.albArns,
-    clients: config.albClientIds ?? 'any',
-    issuers: config.oidcIssuer ?? 'any',
-    toleranceSeconds: config.clockToleranceMs / 1000,
+/** Both tokens' verification, with the key stores and caches behind it. */
+async function createVerification(config: Config, telemetry: Telemetry) {
+  const fetch = await createFetch(config)
+  const timeoutMs = config.keyFetchTimeoutMs
+  const toleranceSeconds = config.clockToleranceMs / 1000
+  const clients = config.albClientIds ?? 'any'
+  const issuers = config.accessTokenIssuer ?? config.oidcIssuer ?? []
+  const cache = { entries: config.tokenCacheSize, bytes: MAX_CACHE_BYTES, toleranceSeconds }
+
+  const jwks = createJwks({
+    source: config.accessTokenJwksUrl
+      ? { url: config.accessTokenJwksUrl }
+      : { issuer: issuers[0] ?? '' },
+    refreshMs: REFRESH_MS,
+    fetchSet: createBoundedFetch(fetch, timeoutMs, KEY_SET),
+    fetchDiscovery: createBoundedFetch(fetch, timeoutMs, DISCOVERY),
     clock,
     telemetry,
-    findKey: createAlbKeys({
-      size: config.keyCacheSize,
-      ttlMs: config.keyCacheTtlMs,
-      staleMs: config.keyCacheStaleMs,
-      negativeTtlMs: config.keyNegativeTtlMs,
-      seeds: config.keySeeds ?? new Map(),
-      urlOf: (arn, kid) => keyUrl(arn, kid, config.keyUrl),
-      fetchKey: createKeyFetch(await createFetch(config), config.keyFetchTimeoutMs),
+  })
+  if (config.accessToken !== 'ignore') void jwks.start()
+
+  const verify = createVerifyCredentials({
+    accessToken: config.accessToken,
+    expiredAccessToken: config.accessTokenExpired,
+    proven: createVerifiedCache({ source: 'alb', ...cache, clock, telemetry }),
+    accessTokens: createVerifiedCache({ source: 'access_token', ...cache, clock, telemetry }),
+    telemetry,
+    verifyAlbToken: createAlbVerifier({
+      arns: config.albArns,
+      clients,
+      issuers: config.oidcIssuer ?? 'any',
+      toleranceSeconds,
       clock,
       telemetry,
+      findKey: createAlbKeys({
+        size: config.keyCacheSize,
+        ttlMs: config.keyCacheTtlMs,
+        staleMs: config.keyCacheStaleMs,
+        negativeTtlMs: config.keyNegativeTtlMs,
+        seeds: config.keySeeds ?? new Map(),
+        urlOf: (arn, kid) => keyUrl(arn, kid, config.keyUrl),
+        fetchKey: createBoundedFetch(fetch, timeoutMs, PEM_KEY),
+        clock,
+        telemetry,
+      }),
+    }),
+    verifyAccessToken: createAccessTokenVerifier({
+      algorithms: config.accessTokenAlgorithms,
+      issuers,
+      audiences: config.accessTokenAudiences,
+      clientClaims: config.accessTokenClientClaims,
+      clients,
+      requireTokenUse: config.requireTokenUse,
+      subjectClaim: config.accessTokenSubjectClaim,
+      toleranceSeconds,
+      clock,
+      telemetry,
+      findKey: jwks.find,
     }),
   })
+  return { verify, isReady: () => config.accessToken !== 'required' || jwks.isLoaded() }
 }
 
 async function listen(server: Server, port: number, host: string) {

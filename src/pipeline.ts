@@ -8,9 +8,11 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Clock } from './core/clock.ts'
-import type { ReceivedHeaders, UpstreamHeaders } from './core/headers.ts'
+import { valuesOf, type ReceivedHeaders, type UpstreamHeaders } from './core/headers.ts'
 import type { Identity } from './core/identity.ts'
+import { isNavigation } from './core/navigation.ts'
 import { REASONS, type Reason } from './core/reasons.ts'
+import type { Reply } from './core/reply.ts'
 import type { Settled, StrippedCounts } from './core/settled.ts'
 import {
   ANONYMOUS,
@@ -18,28 +20,39 @@ import {
   type Anonymous,
   type Authenticated,
   type Rejected,
+  type Verdict,
 } from './core/verdict.ts'
-import type { Forward, Forwarded } from './forward/forward.ts'
+import type { Forward } from './forward/forward.ts'
 import type { Assertion, Inject } from './headers/inject.ts'
 import type { Scrubbed } from './headers/scrub.ts'
 import type { Proof } from './identity/normalize.ts'
 import { pathOf } from './route/path.ts'
 import type { Route } from './route/routes.ts'
 import type { Admitted, Unadmitted } from './server/admit.ts'
-import type { Refusal } from './server/refuse.ts'
+import type { ReplyOptions } from './server/refuse.ts'
+import type { Session } from './session/session.ts'
 import type { Verification } from './tokens/credentials.ts'
 
 export interface Steps {
   readonly admit: (request: Unadmitted) => Admitted | Rejected
   readonly decideRoute: (method: string, target: string) => Route
   readonly scrub: (headers: ReceivedHeaders, route: Route['kind']) => Scrubbed | Rejected
-  readonly verify: (headers: ReceivedHeaders) => Promise<Verification>
+  readonly verify: (headers: ReceivedHeaders) => Verification | Promise<Verification>
   readonly normalize: (proof: Proof) => Identity | Rejected
   readonly inject: Pick<Inject, 'assert' | 'finish'>
   /** `UNAUTHENTICATED`: what a guarded path does without a valid token. */
   readonly unauthenticated: 'deny' | 'allow'
+  /** `ENFORCEMENT`: whether a refusal for the token is carried out or only reported. */
+  readonly enforcement: 'enforce' | 'report'
+  readonly session: Session
   readonly forward: Forward['forward']
-  readonly refuse: (request: IncomingMessage, response: ServerResponse, refusal: Refusal) => void
+  readonly refusalFor: (reason: Reason, headers: readonly string[]) => Reply
+  readonly sendReply: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    reply: Reply,
+    options: ReplyOptions,
+  ) => void
   readonly requestId: (request: IncomingMessage) => string
   /** Whether the process is about to leave, so that connections should not be kept. */
   readonly isClosing: () => boolean
@@ -57,34 +70,52 @@ interface Findings {
 
 type Decision = Findings &
   (
-    | { readonly verdict: Rejected }
-    | {
-        readonly verdict: Authenticated | Anonymous
-        readonly admitted: Admitted
-        readonly headers: UpstreamHeaders
-        /** An invalid token that was taken out, and why. */
-        readonly ignored?: Rejected
-      }
+    | { readonly verdict: Rejected; readonly reply?: Reply }
+    /** One of our own paths. */
+    | { readonly verdict: Authenticated | Anonymous; readonly reply: Reply }
+    | (Passed & { readonly admitted: Admitted; readonly headers: UpstreamHeaders })
   )
+
+/** What goes on to the application, and what was wrong with its token where that did not stop it. */
+interface Passed {
+  readonly verdict: Authenticated | Anonymous
+  /** An invalid token that was taken out. */
+  readonly ignored?: Rejected
+  /** What report mode let pass. */
+  readonly wouldReject?: Rejected
+}
+
+const GUARDED: Route = { kind: 'guarded' }
 
 /** Decides one request. Pure but for the key look-ups behind `verify`; sends nothing. */
 export async function decide(request: Unadmitted, steps: Steps): Promise<Decision> {
+  const { session, inject } = steps
   const admitted = steps.admit(request)
   if (admitted.outcome === 'rejected') return { verdict: admitted }
   const { method, target, headers: received } = admitted
 
-  const route = steps.decideRoute(method, target)
+  const ownPath = session.ownPath(method, target)
+  if (ownPath === 'sign_out') return { verdict: ANONYMOUS, admitted, reply: session.signOut() }
+  const route = ownPath === 'whoami' ? GUARDED : steps.decideRoute(method, target)
   const scrubbed = steps.scrub(received, route.kind)
   if ('outcome' in scrubbed) return { verdict: scrubbed, admitted, route }
 
   const claim = establish(await steps.verify(received), received, steps)
-  const judgement = judge(route, claim, steps.unauthenticated)
+  const { assertion, ...judgement } = judge(route, claim, ownPath === 'whoami' ? STRICT : steps)
   const { verdict } = judgement
-  const stripped = countStripped(scrubbed, verdict.outcome)
-  if (verdict.outcome === 'rejected') return { verdict, admitted, route, stripped }
-  const { assertion, ignored } = judgement
-  const headers = steps.inject.finish(scrubbed.headers, received, assertion)
-  return { verdict, admitted, route, stripped, headers, ...(ignored && { ignored }) }
+  const known = { admitted, route, stripped: countStripped(scrubbed, verdict.outcome) }
+  if (verdict.outcome === 'rejected') {
+    const reply = session.reauthenticate(verdict, {
+      ...{ method, target, isNavigation: isNavigation(received) },
+      cookies: valuesOf(received, 'cookie'),
+    })
+    return { ...known, verdict, ...(reply && { reply }) }
+  }
+  if (ownPath === 'whoami' && verdict.outcome === 'authenticated') {
+    return { ...known, verdict, reply: session.whoami(verdict.identity) }
+  }
+  const headers = inject.finish(scrubbed.headers, received, assertion)
+  return { ...known, ...judgement, verdict, headers }
 }
 
 /** A verified identity that can be told to the application, with the headers that tell it. */
@@ -104,34 +135,33 @@ function establish(
   return { outcome: 'authenticated', identity, assertion }
 }
 
-interface Judgement {
-  readonly verdict: Authenticated | Anonymous | Rejected
-  readonly assertion?: Assertion
-  readonly ignored?: Rejected
-}
+type Judgement = (Passed | { readonly verdict: Rejected }) & { readonly assertion?: Assertion }
+
+type Leniency = Pick<Steps, 'unauthenticated' | 'enforcement'>
+
+const STRICT: Leniency = { unauthenticated: 'deny', enforcement: 'enforce' }
 
 /**
  * An open route never fails for its token, and never gains an identity from a bad one. A guarded one
  * that lets the unauthenticated through still refuses whoever is signed in but not allowed (403), and
- * does not guess while the keys cannot be had (503).
+ * does not guess while the keys cannot be had (503). Report mode lets all of them through, unnamed.
  */
 function judge(
   route: Route,
   claim: Established | Rejected | 'absent',
-  unauthenticated: 'deny' | 'allow',
+  { unauthenticated, enforcement }: Leniency,
 ): Judgement {
-  const isGuarded = route.kind === 'guarded'
-  if (claim === 'absent') {
-    const isDenied = isGuarded && unauthenticated === 'deny'
-    return { verdict: isDenied ? rejected('token_missing') : ANONYMOUS }
-  }
-  if (claim.outcome === 'authenticated') {
+  if (claim !== 'absent' && claim.outcome === 'authenticated') {
     const { assertion, ...verdict } = claim
     return { verdict, assertion }
   }
-  const isFinal = unauthenticated === 'deny' || REASONS[claim.reason].status !== 401
-  if (isGuarded && isFinal) return { verdict: claim }
-  return { verdict: ANONYMOUS, ignored: claim }
+  const refusal = claim === 'absent' ? rejected('token_missing') : claim
+  const isFinal = unauthenticated === 'deny' || REASONS[refusal.reason].status !== 401
+  if (route.kind === 'guarded' && isFinal) {
+    if (enforcement === 'enforce') return { verdict: refusal }
+    return { verdict: ANONYMOUS, wouldReject: refusal }
+  }
+  return { verdict: ANONYMOUS, ...(claim !== 'absent' && { ignored: claim }) }
 }
 
 /** The ALB's own headers count as stripped only where nobody vouched for them. */
@@ -147,96 +177,93 @@ function countStripped({ stripped, claimed }: Scrubbed, outcome: string): Stripp
 export function createPipeline(
   steps: Steps,
 ): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+  const { clock, isClosing } = steps
+
   return async (request, response) => {
-    const startedAt = steps.clock.monotonicMs()
+    const startedAt = clock.monotonicMs()
     const settled = steps.begin()
     const requestId = steps.requestId(request)
     let decision: Decision = { verdict: rejected('internal_error') }
     let decidedAt: number | undefined
-    let result: Result
+    let end: End
     try {
       decision = await decide(asUnadmitted(request), steps)
-      decidedAt = steps.clock.monotonicMs()
-      result = await act(decision, { request, response, requestId })
+      decidedAt = clock.monotonicMs()
+      end = 'headers' in decision ? await forward(decision, request, response) : decision
     } catch (fault) {
-      result = { refusal: rejected('internal_error'), fault, cutShort: response.headersSent }
+      end = { verdict: rejected('internal_error'), fault, cutShort: response.headersSent }
     }
-    if (result.refusal !== undefined) {
-      send(result.refusal.reason, decision, { request, response, requestId })
+    const reply = replyFor(end, request)
+    if (reply !== undefined) {
+      const asksUpgrade = decision.admitted?.asksUpgrade ?? false
+      const close = isClosing() || isInDoubt(reply.status) || asksUpgrade
+      if (response.headersSent) response.destroy()
+      else steps.sendReply(request, response, reply, { requestId, close })
     }
 
-    const endedAt = steps.clock.monotonicMs()
-    const status = result.refusal ? REASONS[result.refusal.reason].status : result.status
+    const endedAt = clock.monotonicMs()
+    const status = reply?.status ?? end.status
     const { method = '' } = request
     settled({
       requestId,
       method,
       ...whereabouts(decision),
-      verdict: result.refusal ?? decision.verdict,
-      ...('ignored' in decision && { ignored: decision.ignored }),
+      verdict: end.verdict,
+      ...toleratedIn(decision),
       stripped: decision.stripped ?? {},
       ...(status !== undefined && { status }),
-      cutShort: result.cutShort,
+      cutShort: end.cutShort ?? false,
       decisionSeconds: ((decidedAt ?? endedAt) - startedAt) / 1000,
       totalSeconds: (endedAt - startedAt) / 1000,
-      ...('fault' in result && { fault: result.fault }),
+      ...('fault' in end && { fault: end.fault }),
     })
   }
 
-  /** Carries a decision out. */
-  async function act(decision: Decision, { request, response }: Exchange): Promise<Result> {
-    if (!('headers' in decision)) return { refusal: decision.verdict, cutShort: false }
-    const { method, target, hasHost, body, expectsContinue, asksUpgrade } = decision.admitted
-    const { headers } = decision
-    const isClosing = () => asksUpgrade || steps.isClosing()
+  async function forward(
+    { verdict, headers, admitted }: Extract<Decision, { headers: unknown }>,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<End> {
+    const { method, target, hasHost, body, expectsContinue, asksUpgrade } = admitted
     const forwarded = await steps.forward({
       ...{ method, target, headers, hasHost, body, expectsContinue },
-      ...{ request, response, isClosing },
+      ...{ request, response, isClosing: () => asksUpgrade || isClosing() },
     })
-    return resultOf(forwarded)
-  }
-
-  function send(
-    reason: Reason,
-    decision: Decision,
-    { request, response, requestId }: Exchange,
-  ): void {
-    if (response.headersSent) {
-      response.destroy()
-      return
+    if (forwarded.outcome === 'failed') {
+      return { verdict: rejected(forwarded.reason, { detail: forwarded.detail }) }
     }
-    const asksUpgrade = decision.admitted?.asksUpgrade ?? false
-    const close = steps.isClosing() || isInDoubt(reason) || asksUpgrade
-    steps.refuse(request, response, { reason, requestId, close })
+    const { outcome, status } = forwarded
+    return { verdict, cutShort: outcome !== 'sent', ...(status !== undefined && { status }) }
+  }
+
+  /** What is still to be answered by us: our own pages, and whatever was turned away. */
+  function replyFor({ verdict, reply }: End, request: IncomingMessage): Reply | undefined {
+    if (reply !== undefined || verdict.outcome !== 'rejected') return reply
+    return steps.refusalFor(verdict.reason, request.rawHeaders)
   }
 }
 
-interface Exchange {
-  readonly request: IncomingMessage
-  readonly response: ServerResponse
-  readonly requestId: string
-}
-
-/** How a request ended. With a `refusal`, the answer is ours and still to be sent. */
-interface Result {
-  readonly refusal?: Rejected
+/** How a request ended. */
+interface End {
+  readonly verdict: Verdict
+  /** An answer of ours that is not the refusal the verdict calls for. */
+  readonly reply?: Reply
+  /** Of the application's answer. */
   readonly status?: number
-  readonly cutShort: boolean
+  readonly cutShort?: boolean
   readonly fault?: unknown
 }
 
-function resultOf(forwarded: Forwarded): Result {
-  if (forwarded.outcome === 'failed') {
-    const { reason, detail } = forwarded
-    return { refusal: rejected(reason, { detail }), cutShort: false }
-  }
-  const { outcome, status } = forwarded
-  return { ...(status !== undefined && { status }), cutShort: outcome !== 'sent' }
+/** Where framing or meaning was in doubt, the connection must not be used for another request. */
+function isInDoubt(status: number): boolean {
+  return [400, 405, 417, 431].includes(status)
 }
 
-/** Where framing or meaning was in doubt, the connection must not be used for another request. */
-function isInDoubt(reason: Reason): boolean {
-  return [400, 405, 417, 431].includes(REASONS[reason].status)
+/** What was wrong with a token that did not stop its request, if there was such a thing. */
+function toleratedIn(decision: Decision): Omit<Passed, 'verdict'> {
+  if (!('headers' in decision)) return {}
+  const { ignored, wouldReject } = decision
+  return { ...(ignored && { ignored }), ...(wouldReject && { wouldReject }) }
 }
 
 /** What may be recorded of where a request went: the rule on an open route, the path elsewhere. */

@@ -9,6 +9,7 @@ import { Registry, type MetricObject } from 'prom-client'
 import t from 'tap'
 import { SECTIONS, SETTINGS, type Readable, type Setting } from '../src/config/settings.ts'
 import { REASONS, REASON_NAMES } from '../src/core/reasons.ts'
+import { IDPS } from '../src/identity/idp.ts'
 import { createMetrics } from '../src/observe/metrics.ts'
 import { NOAUTH_PRESETS } from '../src/route/presets.ts'
 
@@ -38,6 +39,22 @@ function presetTables(): string {
   return Object.entries(NOAUTH_PRESETS)
     .map(([name, rules]) => `\`${name}\` opens ${rules.map(rule => `\`${rule}\``).join(', ')}.`)
     .join('\n\n')
+}
+
+function idpTable(): string {
+  const code = (names: readonly string[]) => names.map(name => `\`${name}\``).join(', ')
+  const rows = Object.entries(IDPS).map(([name, row]) => [
+    `\`${name}\``,
+    `\`${row.accessToken}\``,
+    code(row.clientClaims),
+    `\`${row.subjectClaim}\``,
+    code(row.userClaims),
+    code(row.groupsClaims),
+    cell(row.trap),
+  ])
+  const variables = ['ACCESS_TOKEN', 'ACCESS_TOKEN_CLIENT_CLAIM', 'ACCESS_TOKEN_SUBJECT_CLAIM']
+  const more = ['USER_CLAIM', 'GROUPS_CLAIM']
+  return table(['`IDP`', ...[...variables, ...more].map(name => `\`${name}\``), 'mind'], rows)
 }
 
 function reasonsTable(): string {
@@ -73,6 +90,7 @@ async function metricsTable(): Promise<string> {
 const DOCUMENTS = [
   { file: 'docs/configuration.md', section: 'settings', content: settingsTables },
   { file: 'docs/configuration.md', section: 'presets', content: presetTables },
+  { file: 'docs/identity-providers.md', section: 'idp', content: idpTable },
   { file: 'docs/reasons.md', section: 'reasons', content: reasonsTable },
   { file: 'docs/metrics.md', section: 'metrics', content: metricsTable },
 ]
@@ -93,7 +111,13 @@ for (const { file, section, content } of DOCUMENTS) {
 
 t.test('every link to a file in the documents leads to one', async t => {
   const files = ['README.md', 'CHANGELOG.md', 'docs/configuration.md', 'docs/ARCHITECTURE.md']
-  for (const file of [...files, 'docs/reasons.md', 'docs/metrics.md', 'CONTRIBUTING.md']) {
+  for (const file of [
+    ...files,
+    'docs/identity-providers.md',
+    'docs/reasons.md',
+    'docs/metrics.md',
+    'CONTRIBUTING.md',
+  ]) {
     const text = readFileSync(file, 'utf8')
     const folder = new URL(`../${file}`, import.meta.url)
     for (const [, link = ''] of text.matchAll(/\]\(((?!https?:|#)[^)#]+)/g)) {

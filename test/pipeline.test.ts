@@ -7,7 +7,8 @@ import type { Settled } from '../src/core/settled.ts'
 import { rejected } from '../src/core/verdict.ts'
 import type { Forwarded, Outgoing } from '../src/forward/forward.ts'
 import { createPipeline, decide, type Steps } from '../src/pipeline.ts'
-import { refuse } from '../src/server/refuse.ts'
+import { refusalFor, sendReply } from '../src/server/refuse.ts'
+import { createSession } from '../src/session/session.ts'
 import { lines, sendRaw } from './fixtures/raw.ts'
 
 const ALICE = { subject: 's-1', user: 'alice', groups: ['ops'], expiresAt: 1_800_000_000 }
@@ -50,11 +51,20 @@ const STEPS: Steps = {
       [...scrubbed, ...assertion] as readonly string[] as UpstreamHeaders,
   },
   unauthenticated: 'deny',
+  enforcement: 'enforce',
+  session: createSession({
+    sessionCookie: 'AWSELBAuthSessionCookie',
+    signOutPath: '/sign-out',
+    signOutRedirectUrl: 'https://idp.example/logout',
+    whoamiPath: '/whoami',
+    renewsAccessToken: true,
+  }),
   forward: ({ response }) => {
     response.end('ok')
     return Promise.resolve({ outcome: 'sent', status: 200 })
   },
-  refuse,
+  refusalFor,
+  sendReply,
   requestId: () => ID,
   isClosing: () => false,
   begin: () => () => undefined,
@@ -137,6 +147,85 @@ t.test('what is decided is the table of SPEC §7', async t => {
       )
     }
   }
+})
+
+t.test('report mode refuses nobody for a token, says what it spared, and names nobody', async t => {
+  const cases: Record<keyof typeof CLAIMS, string> = {
+    'a valid token': 'authenticated',
+    'no token': 'anonymous, token_missing spared',
+    'an invalid token': 'anonymous, signature_invalid spared',
+    'a token whose key cannot be had': 'anonymous, key_unavailable spared',
+    'a user who is not allowed': 'anonymous, not_allowed spared',
+    'more groups than fit': 'anonymous, groups_too_large spared',
+  }
+  for (const [claim, steps] of Object.entries(CLAIMS)) {
+    const decision = await decide(REQUEST, { ...STEPS, ...steps, enforcement: 'report' })
+    const spared = 'wouldReject' in decision ? `, ${decision.wouldReject.reason} spared` : ''
+    t.equal(decision.verdict.outcome + spared, cases[claim as keyof typeof CLAIMS], claim)
+    const isIdentified = decision.verdict.outcome === 'authenticated'
+    const passed = ['Kept', '1', ...(isIdentified ? ASSERTION : [])]
+    t.same('headers' in decision && decision.headers, passed, `${claim}: what goes on`)
+  }
+  const malformed = rejected('malformed_request')
+  const decision = await decide(REQUEST, {
+    ...STEPS,
+    enforcement: 'report',
+    admit: () => malformed,
+  })
+  t.same(decision, { verdict: malformed }, 'a malformed request is refused all the same')
+})
+
+t.test('our own paths are answered here and never forwarded', async t => {
+  const at = (target: string, steps: Partial<Steps> = {}) =>
+    decide({ ...REQUEST, target }, { ...STEPS, ...steps })
+  const absent: Partial<Steps> = { verify: () => 'absent' }
+
+  const out = await at('/sign-out?x', absent)
+  t.match(out, { verdict: { outcome: 'anonymous' }, reply: { status: 302 } })
+  t.notOk('headers' in out, 'signing out is not forwarded')
+
+  const who = await at('/whoami')
+  t.match(who, { verdict: { outcome: 'authenticated' }, reply: { status: 200 } })
+  t.notOk('headers' in who, 'whoami is not forwarded')
+  const { user, groups } = ALICE
+  t.match(JSON.parse('reply' in who ? who.reply.body : ''), { user, groups })
+
+  for (const lenient of [
+    { unauthenticated: 'allow' },
+    { enforcement: 'report' },
+    { decideRoute: () => OPEN },
+  ] as const) {
+    const nobody = await at('/whoami', { ...absent, ...lenient })
+    t.match(nobody, { verdict: { reason: 'token_missing' } }, JSON.stringify(lenient))
+    t.notOk('headers' in nobody, 'nobody is not forwarded')
+  }
+})
+
+t.test('an expired navigation is sent to sign in again, and still counts as refused', async t => {
+  const headers = ['Host', 'a', 'Sec-Fetch-Mode', 'navigate']
+  const verify = () => refused('token_expired')
+  const decision = await decide({ ...REQUEST, headers }, { ...STEPS, verify })
+  t.match(decision, { verdict: { reason: 'token_expired' }, reply: { status: 302 } })
+  const script = await decide(REQUEST, { ...STEPS, verify })
+  t.notOk('reply' in script, 'a script is not')
+
+  const { port, settled, forwarded } = await startRig(t, { verify })
+  const navigation = lines('GET /a HTTP/1.1', 'Host: a', 'Accept: text/html', 'Connection: close')
+  const { statuses } = await sendRaw(port, navigation)
+  t.same(statuses, [302])
+  t.same(forwarded, [])
+  t.match(settled, [{ verdict: { reason: 'token_expired' }, status: 302 }])
+})
+
+t.test('what was tolerated is in the record', async t => {
+  const ignored = refused('signature_invalid')
+  const verify = () => ignored
+  const open = await startRig(t, { verify, decideRoute: () => OPEN })
+  await sendRaw(open.port, GET)
+  t.match(open.settled, [{ verdict: { outcome: 'anonymous' }, ignored }])
+  const reporting = await startRig(t, { verify, enforcement: 'report' })
+  await sendRaw(reporting.port, GET)
+  t.match(reporting.settled, [{ verdict: { outcome: 'anonymous' }, wouldReject: ignored }])
 })
 
 t.test('a step that refuses ends the decision; what it learned before is kept', async t => {

@@ -5,9 +5,10 @@ import { readFileSync } from 'node:fs'
 import { customCleanEnv, makeExactValidator, type ValidatorSpec } from 'envalid'
 import { expected } from '../core/expected.ts'
 import { fold } from '../core/headers.ts'
+import { IDPS, type IdpDefaults } from '../identity/idp.ts'
 import { keyUrl } from '../tokens/alb-arn.ts'
 import { nearMisses } from './near-miss.ts'
-import { isLoopback } from './readers.ts'
+import { isLoopback, isSafeServer } from './readers.ts'
 import { SETTINGS, type Readable, type Setting } from './settings.ts'
 
 type Table = typeof SETTINGS
@@ -17,8 +18,20 @@ type Value<S> = S extends { readonly read: (text: string) => infer T }
     : T | undefined
   : never
 
-/** What `SETTINGS` says, read. */
-export type Config = { readonly [Key in keyof Table]: Value<Table[Key]> }
+type Given = { readonly [Key in keyof Table]: Value<Table[Key]> }
+
+/** What `IDP` decides where its own variable is not set, under the names that settings have here. */
+interface ByIdp {
+  readonly accessToken: IdpDefaults['accessToken']
+  readonly accessTokenClientClaims: readonly string[]
+  readonly accessTokenSubjectClaim: string
+  readonly userClaims: readonly string[]
+  readonly emailClaims: readonly string[]
+  readonly groupsClaims: readonly string[]
+}
+
+/** What `SETTINGS` says, read, with the defaults of the identity provider filled in. */
+export type Config = Omit<Given, keyof ByIdp> & ByIdp & { readonly requireTokenUse: boolean }
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
@@ -57,7 +70,7 @@ export function loadConfig(environment: Environment): LoadedConfig {
       })
   }
   const given = Object.fromEntries(ROWS.map(([key, row]) => [key, texts.get(row.variable)]))
-  const config = customCleanEnv(given, specs, cleaned => asConfig(cleaned), {
+  const config = customCleanEnv(given, specs, cleaned => withIdp(asGiven(cleaned)), {
     reporter: ({ errors }) => {
       for (const [key, row] of ROWS) {
         const error = Object.hasOwn(errors, key) ? errors[key] : undefined
@@ -138,9 +151,35 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
       `USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ: ${twice}`,
     )
   }
+  if (config.accessToken !== undefined && config.accessToken !== 'ignore') {
+    faults.push(...accessTokenFaults(config))
+  }
+  if (config.signOutPath && config.signOutRedirectUrl === undefined) {
+    faults.push('SIGN_OUT_REDIRECT_URL is required: SIGN_OUT_PATH is set')
+  }
+  if (config.signOutPath && config.signOutPath === config.whoamiPath) {
+    faults.push('WHOAMI_PATH must not be the same as SIGN_OUT_PATH')
+  }
   const { requestTimeoutMs = 0, headersTimeoutMs = 0 } = config
   if (requestTimeoutMs > 0 && requestTimeoutMs < headersTimeoutMs) {
     faults.push('REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT')
+  }
+  return faults
+}
+
+/** What verifying access tokens takes: keys to find, and a rule that says for whom a token was made. */
+function accessTokenFaults(config: Partial<Config>): string[] {
+  const faults: string[] = []
+  const issuers = config.accessTokenIssuer ?? config.oidcIssuer ?? []
+  const [only = '', ...more] = issuers
+  const canDiscover = more.length === 0 && isSafeServer(only)
+  if (issuers.length === 0 && config.unsafeAllowAnyIssuer === true) {
+    faults.push('ACCESS_TOKEN_ISSUER is required: ACCESS_TOKEN is verified')
+  } else if (issuers.length > 0 && config.accessTokenJwksUrl === undefined && !canDiscover) {
+    faults.push('ACCESS_TOKEN_JWKS_URL is required: discovery needs one https issuer')
+  }
+  if (config.unsafeAllowAnyClient === true && config.accessTokenAudiences?.length === 0) {
+    faults.push('ACCESS_TOKEN_AUDIENCES is required: without ALB_CLIENT_IDS any client would do')
   }
   return faults
 }
@@ -166,6 +205,9 @@ function weaknesses(config: Config): string[] {
   if (config.unsafeAllowAnyIssuer) {
     warnings.push('UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer of the ALB are accepted')
   }
+  if (config.enforcement === 'report') {
+    warnings.push('ENFORCEMENT=report: nothing is refused for its token')
+  }
   const { upstream } = config
   if (upstream.socketPath === undefined && !isLoopback(upstream.host)) {
     warnings.push(
@@ -180,7 +222,22 @@ function weaknesses(config: Config): string[] {
   return warnings
 }
 
-function asConfig(cleaned: unknown): Config {
+function asGiven(cleaned: unknown): Given {
   // eslint-disable-next-line @typescript-eslint/no-unsafe-type-assertion -- each value came from its row's reader
-  return cleaned as Config
+  return cleaned as Given
+}
+
+/** Fills in what the identity provider decides. */
+function withIdp(given: Given): Config {
+  const row = IDPS[Object.hasOwn(IDPS, given.idp) ? given.idp : 'generic']
+  return {
+    ...given,
+    accessToken: given.accessToken ?? row.accessToken,
+    accessTokenClientClaims: given.accessTokenClientClaims ?? row.clientClaims,
+    accessTokenSubjectClaim: given.accessTokenSubjectClaim ?? row.subjectClaim,
+    userClaims: given.userClaims ?? row.userClaims,
+    emailClaims: given.emailClaims ?? row.emailClaims,
+    groupsClaims: given.groupsClaims ?? row.groupsClaims,
+    requireTokenUse: row.requireTokenUse,
+  }
 }

@@ -5,7 +5,7 @@ import type { KeyObject } from 'node:crypto'
 import { readFileSync, readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { expected } from '../core/expected.ts'
-import { parsePublicKey } from '../tokens/key-fetch.ts'
+import { parsePublicKey } from '../tokens/pem-key.ts'
 import { Unreadable } from './readers.ts'
 
 /**

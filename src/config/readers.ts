@@ -4,6 +4,7 @@
  */
 import { expected } from '../core/expected.ts'
 import { HOP_BY_HOP, OIDC_PREFIX, fold } from '../core/headers.ts'
+import { isCanonical } from '../route/path.ts'
 
 export type Read<T> = (text: string) => T
 
@@ -164,6 +165,33 @@ export const keyUrlTemplate: Read<string> = value => {
   throw new Unreadable(
     `must be an https URL (http only to loopback) with {kid}, and {region} if need be${found(value)}`,
   )
+}
+
+/** A URL that is asked for documents: `https:`, or `http:` to this machine. */
+export const serverUrl: Read<string> = value => {
+  if (isSafeServer(value)) return value
+  throw new Unreadable(`must be an https URL (http only to loopback)${found(value)}`)
+}
+
+/** Whether what comes from a URL comes from whom it names. */
+export function isSafeServer(value: string): boolean {
+  if (!/^https?:\/\/[\x21-\x7e]+$/.test(value) || !URL.canParse(value)) return false
+  const { protocol, hostname } = new URL(value)
+  return protocol === 'https:' || isLoopback(hostname)
+}
+
+/** One of our own paths, compared whole; or nothing. */
+export const ownPath: Read<string> = value => {
+  if (value === '' || (isCanonical(value) && /^\/[^?#*]+$/.test(value))) return value
+  throw new Unreadable(
+    `must be a path without encoded separators, query or wildcards${found(value)}`,
+  )
+}
+
+/** Where a browser may be sent: a whole URL in visible ASCII. */
+export const redirectUrl: Read<string> = value => {
+  if (/^https?:\/\/[\x21-\x7e]+$/.test(value) && URL.canParse(value)) return value
+  throw new Unreadable(`must be an http or https URL${found(value)}`)
 }
 
 /** An `http:` or `https:` URL of a forward proxy. Its credentials, if any, are never shown. */

@@ -8,6 +8,7 @@ import { NOAUTH_PRESETS, type NoauthPreset } from '../route/presets.ts'
 import { MAX_PATTERN_LENGTH } from '../route/pattern.ts'
 import { parseRule } from '../route/rules.ts'
 import { parseAlbArn } from '../tokens/alb-arn.ts'
+import { IDPS, type IdpName } from '../identity/idp.ts'
 import { DEFAULT_SESSION_COOKIE } from '../headers/cookies.ts'
 import { keyDirectory } from './key-directory.ts'
 import {
@@ -19,9 +20,12 @@ import {
   issuer,
   keyUrlTemplate,
   list,
+  ownPath,
   parsed,
   proxyUrl,
+  redirectUrl,
   separator,
+  serverUrl,
   someOf,
   stringMap,
   text,
@@ -32,6 +36,8 @@ import {
 
 export const SECTIONS = [
   'Whom to believe',
+  'The access token',
+  'Sessions',
   'Keys',
   'Open paths',
   'Headers and cookies taken out',
@@ -68,6 +74,7 @@ const pattern: Read<string> = value =>
       ? { pattern: found }
       : `have at most ${MAX_PATTERN_LENGTH} characters a pattern`,
   )(value).pattern
+const idpNames = Object.keys(IDPS).filter((name): name is IdpName => name in IDPS)
 const presets = Object.keys(NOAUTH_PRESETS).filter(
   (name): name is NoauthPreset => name in NOAUTH_PRESETS,
 )
@@ -118,12 +125,12 @@ export const SETTINGS = {
     meaning:
       'How long after `exp` a token is still accepted. An ALB token lives about two minutes.',
   },
-  accessToken: {
-    variable: 'ACCESS_TOKEN',
-    read: choice('ignore'),
+  idp: {
+    variable: 'IDP',
+    read: choice(...idpNames),
     section: 'Whom to believe',
-    fallback: 'ignore',
-    meaning: 'What becomes of `x-amzn-oidc-accesstoken`: it is not looked at and never forwarded.',
+    fallback: 'generic',
+    meaning: 'The identity provider, which sets the defaults in the table below.',
   },
   unauthenticated: {
     variable: 'UNAUTHENTICATED',
@@ -132,6 +139,117 @@ export const SETTINGS = {
     fallback: 'deny',
     meaning:
       'What a guarded path does without a valid token: refuse, or go on as anonymous as an ALB rule with `allow` does.',
+  },
+
+  enforcement: {
+    variable: 'ENFORCEMENT',
+    read: choice('enforce', 'report'),
+    section: 'Whom to believe',
+    fallback: 'enforce',
+    meaning:
+      'Under `report` nothing is refused for its token: it is counted and logged, and the request goes on with the `x-amzn-oidc-*` headers as they came.',
+  },
+
+  accessToken: {
+    variable: 'ACCESS_TOKEN',
+    read: choice('required', 'optional', 'ignore'),
+    section: 'The access token',
+    meaning:
+      'What becomes of `x-amzn-oidc-accesstoken`: it must be a valid JWT; or it may be absent or opaque, which counts as no claims; or it is not looked at and never forwarded. By `IDP`.',
+  },
+  accessTokenAlgorithms: {
+    variable: 'ACCESS_TOKEN_ALGORITHMS',
+    read: someOf(
+      choice(
+        'RS256',
+        'RS384',
+        'RS512',
+        'PS256',
+        'PS384',
+        'PS512',
+        'ES256',
+        'ES384',
+        'ES512',
+        'EdDSA',
+      ),
+    ),
+    section: 'The access token',
+    fallback: 'RS256',
+    meaning: 'Accepted signature algorithms.',
+  },
+  accessTokenIssuer: {
+    variable: 'ACCESS_TOKEN_ISSUER',
+    read: someOf(issuer),
+    section: 'The access token',
+    meaning: 'Accepted `iss` values; those of `OIDC_ISSUER` unless set.',
+  },
+  accessTokenAudiences: {
+    variable: 'ACCESS_TOKEN_AUDIENCES',
+    read: list(text),
+    section: 'The access token',
+    fallback: '',
+    emptyCounts: true,
+    meaning:
+      'Accepted `aud` values. Without any, the token must name one of `ALB_CLIENT_IDS` as its client.',
+  },
+  accessTokenClientClaims: {
+    variable: 'ACCESS_TOKEN_CLIENT_CLAIM',
+    read: someOf(text),
+    section: 'The access token',
+    meaning: 'Claims that name the client, which must be one of `ALB_CLIENT_IDS`. By `IDP`.',
+  },
+  accessTokenSubjectClaim: {
+    variable: 'ACCESS_TOKEN_SUBJECT_CLAIM',
+    read: text,
+    section: 'The access token',
+    meaning: "The claim that must equal the ALB token's `sub`. By `IDP`.",
+  },
+  accessTokenJwksUrl: {
+    variable: 'ACCESS_TOKEN_JWKS_URL',
+    read: serverUrl,
+    section: 'The access token',
+    meaning:
+      'Where the keys are; found by discovery from the issuer unless set. `http:` only to loopback.',
+  },
+  accessTokenExpired: {
+    variable: 'ACCESS_TOKEN_EXPIRED',
+    read: choice('reauthenticate', 'reject', 'ignore-claims'),
+    section: 'The access token',
+    fallback: 'reauthenticate',
+    meaning:
+      'What an expired access token beside a valid ALB token does: send navigations to sign in again (others get 401), refuse, or go on without its claims.',
+  },
+  tokenCacheSize: {
+    variable: 'TOKEN_CACHE_SIZE',
+    read: whole(0, 1_000_000),
+    section: 'The access token',
+    fallback: '10000',
+    meaning: 'How many verified tokens of each kind are remembered until they expire; 0 for none.',
+  },
+
+  signOutPath: {
+    variable: 'SIGN_OUT_PATH',
+    read: ownPath,
+    section: 'Sessions',
+    fallback: '',
+    emptyCounts: true,
+    meaning:
+      "Path that expires the ALB's session cookie, e.g. `/.auth/sign-out`; off when empty. Needs `SIGN_OUT_REDIRECT_URL`.",
+  },
+  signOutRedirectUrl: {
+    variable: 'SIGN_OUT_REDIRECT_URL',
+    read: redirectUrl,
+    section: 'Sessions',
+    meaning: "Where signing out leads: the identity provider's logout, or an open page.",
+  },
+  whoamiPath: {
+    variable: 'WHOAMI_PATH',
+    read: ownPath,
+    section: 'Sessions',
+    fallback: '',
+    emptyCounts: true,
+    meaning:
+      'Path that answers `{user,email,groups,expiresAt}` as JSON, e.g. `/.auth/whoami`; off when empty.',
   },
 
   keyUrl: {
@@ -249,23 +367,28 @@ export const SETTINGS = {
     variable: 'USER_CLAIM',
     read: someOf(text),
     section: 'Identity',
-    fallback: 'email',
     meaning:
-      'Claims that name the user, the first present wins; each a literal name or a JSON pointer.',
+      'Claims that name the user, the first present wins; each a literal name or a JSON pointer. By `IDP`.',
   },
   emailClaims: {
     variable: 'EMAIL_CLAIM',
     read: someOf(text),
     section: 'Identity',
-    fallback: 'email',
-    meaning: 'Claims that hold the e-mail address.',
+    meaning: 'Claims that hold the e-mail address. By `IDP`.',
   },
   groupsClaims: {
     variable: 'GROUPS_CLAIM',
     read: someOf(text),
     section: 'Identity',
-    fallback: 'groups',
-    meaning: 'Claims that hold the groups, e.g. `cognito:groups` or `/realm_access/roles`.',
+    meaning:
+      'Claims that hold the groups, e.g. `cognito:groups` or `/realm_access/roles`. By `IDP`.',
+  },
+  groupsSources: {
+    variable: 'GROUPS_SOURCE',
+    read: someOf(choice('access_token', 'alb')),
+    section: 'Identity',
+    fallback: 'access_token,alb',
+    meaning: 'Whose claims are asked for groups; the first that has the claim decides.',
   },
   groupsSplit: {
     variable: 'GROUPS_SPLIT',

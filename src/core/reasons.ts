@@ -58,6 +58,11 @@ export const REASONS = {
       'The token is not three base64url segments with canonical endings, JSON objects with unique names, and a signature of the right size.',
     disclosed: false,
   },
+  token_opaque: {
+    status: 401,
+    meaning: 'ACCESS_TOKEN is required, and the access token is not a JWT.',
+    disclosed: false,
+  },
   algorithm_refused: {
     status: 401,
     meaning: 'The token names another algorithm than the pinned one, or a crit header.',
@@ -78,10 +83,25 @@ export const REASONS = {
     meaning: 'The issuer is not one of OIDC_ISSUER, or header and payload name different ones.',
     disclosed: false,
   },
+  audience_mismatch: {
+    status: 401,
+    meaning: 'The access token was made for an audience that is not in ACCESS_TOKEN_AUDIENCES.',
+    disclosed: false,
+  },
+  token_use_mismatch: {
+    status: 401,
+    meaning: 'The access token is a token of another kind, such as an ID token.',
+    disclosed: false,
+  },
   token_expired: {
     status: 401,
     meaning: 'The token expired longer ago than CLOCK_TOLERANCE.',
     disclosed: true,
+  },
+  token_not_yet_valid: {
+    status: 401,
+    meaning: 'The access token says that it is valid, or was made, later than now.',
+    disclosed: false,
   },
   claims_invalid: {
     status: 401,
@@ -100,7 +120,8 @@ export const REASONS = {
   },
   subject_mismatch: {
     status: 401,
-    meaning: 'The signed subject and the x-amzn-oidc-identity header differ.',
+    meaning:
+      'The signed subject, the x-amzn-oidc-identity header and the access token do not name the same user.',
     disclosed: false,
   },
   identity_missing: {

@@ -21,6 +21,8 @@ export interface Settled {
   readonly verdict: Verdict
   /** An invalid token that was taken out of a request which then went on as anonymous. */
   readonly ignored?: Rejected
+  /** What `ENFORCEMENT=report` let through; the verdict is `anonymous` then. */
+  readonly wouldReject?: Rejected
   readonly stripped: StrippedCounts
   /** Of the answer; absent when the client left before there was one. */
   readonly status?: number

@@ -4,9 +4,9 @@
  */
 import type { SourceName } from './verdict.ts'
 
-/** Whose keys: the ALB's, one by one. */
-export type KeySource = 'alb'
-export const KEY_SOURCES: readonly KeySource[] = ['alb']
+/** Whose keys: the ALB's, one by one, or the identity provider's set. */
+export type KeySource = 'alb' | 'jwks'
+export const KEY_SOURCES: readonly KeySource[] = ['alb', 'jwks']
 
 /** What a look-up found before any fetch. `limited`: the budget for unknown keys was spent. */
 export type LookupResult = 'hit' | 'miss' | 'stale' | 'negative' | 'limited'
@@ -44,6 +44,7 @@ export interface Telemetry {
   keyLookup(keys: KeySource, result: LookupResult): void
   /** @param detail What was wrong, for the log; absent when the outcome is `ok`. */
   keyFetched(keys: KeySource, outcome: FetchOutcome, seconds: number, detail?: string): void
+  tokenCacheLookup(source: SourceName, result: 'hit' | 'miss'): void
   /** @param seconds `exp` minus now, at the verification; negative within the tolerance. */
   tokenVerified(source: SourceName, seconds: number): void
   upstreamFailed(kind: UpstreamErrorKind, detail: string): void

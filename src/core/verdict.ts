@@ -5,8 +5,8 @@ import type { Identity } from './identity.ts'
 import type { Reason } from './reasons.ts'
 
 /** Which token was at fault. */
-export type SourceName = 'alb'
-export const SOURCE_NAMES: readonly SourceName[] = ['alb']
+export type SourceName = 'alb' | 'access_token'
+export const SOURCE_NAMES: readonly SourceName[] = ['alb', 'access_token']
 
 export interface Authenticated {
   readonly outcome: 'authenticated'

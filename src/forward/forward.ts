@@ -44,7 +44,7 @@ export interface ForwardOptions {
   readonly idleTimeoutMs: number
   /** Longest head of an answer, in bytes. */
   readonly maxHeaderBytes: number
-  readonly telemetry: Telemetry
+  readonly telemetry: Pick<Telemetry, 'upstreamFailed'>
 }
 
 /** A request that may go on, and the connection it came by. */

@@ -7,6 +7,7 @@ import {
   OIDC_ACCESS_TOKEN,
   OIDC_DATA,
   OIDC_IDENTITY,
+  OIDC_PREFIX,
   pairs,
   valuesOf,
   type HeaderList,
@@ -32,6 +33,8 @@ export interface InjectOptions {
   readonly groupsMaxBytes: number
   /** Which of the ALB's headers go on to the application once verified. */
   readonly forwardOidcHeaders: 'all' | 'data' | 'none'
+  /** Under `report` the ALB's headers go on as they came, verified or not. */
+  readonly enforcement: 'enforce' | 'report'
   /** The client's address is this far from the right of `X-Forwarded-For`; the ALB's is 1. */
   readonly trustedHops: number
 }
@@ -73,7 +76,8 @@ const FORWARDED = {
 
 export function createInject(options: InjectOptions): Inject {
   const { userHeader, emailHeader, groupsHeader, clientIpHeader, groupsSeparator } = options
-  const forwarded: readonly string[] = FORWARDED[options.forwardOidcHeaders]
+  const isReporting = options.enforcement === 'report'
+  const forwarded: readonly string[] = isReporting ? [] : FORWARDED[options.forwardOidcHeaders]
 
   function groupsValue(groups: readonly string[]): string {
     if (options.groupsFormat === 'json') {
@@ -111,9 +115,19 @@ export function createInject(options: InjectOptions): Inject {
       const address =
         clientIpHeader === '' ? undefined : clientAddress(received, options.trustedHops)
       const client = address === undefined ? [] : [clientIpHeader, address]
-      return asUpstream([...scrubbed, ...client, ...assertion])
+      const asCame = isReporting ? oidcHeaders(received) : []
+      return asUpstream([...scrubbed, ...client, ...asCame, ...assertion])
     },
   }
+}
+
+/** What the ALB might have said, as it came: for report mode, which changes nothing for the worse. */
+function oidcHeaders(received: HeaderList): HeaderList {
+  return [...pairs(received)].filter(([name]) => isStandardOidc(name.toLowerCase())).flat()
+}
+
+function isStandardOidc(name: string): boolean {
+  return name.startsWith(OIDC_PREFIX) && /^[a-z0-9-]+$/.test(name)
 }
 
 /**

@@ -30,6 +30,8 @@ export interface ScrubOptions {
   readonly nonstandard: 'drop' | 'reject' | 'keep'
   /** The ALB's session cookie, whose shards are removed everywhere. */
   readonly sessionCookie: string
+  /** Cookies of our own, removed everywhere. */
+  readonly ownCookies: readonly string[]
   /** Cookies removed on guarded paths, where they would outrank the ALB's identity. */
   readonly guardedCookies: readonly string[]
 }
@@ -65,9 +67,10 @@ export function createScrub(
 ): (headers: ReceivedHeaders, route: 'open' | 'guarded') => Scrubbed | Rejected {
   const owned = new Set(options.owned.map(fold))
   const listed = new Set(options.listed.map(fold))
+  const always = [NONCE_COOKIE, ...options.ownCookies]
   const isOwnedCookie = {
-    open: ownedCookies([NONCE_COOKIE], options.sessionCookie),
-    guarded: ownedCookies([NONCE_COOKIE, ...options.guardedCookies], options.sessionCookie),
+    open: ownedCookies(always, options.sessionCookie),
+    guarded: ownedCookies([...always, ...options.guardedCookies], options.sessionCookie),
   }
 
   return (headers, route) => {

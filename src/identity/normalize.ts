@@ -3,7 +3,7 @@
  */
 import type { Claims, Identity } from '../core/identity.ts'
 import type { Reason } from '../core/reasons.ts'
-import { quote, rejected, type Rejected } from '../core/verdict.ts'
+import { quote, rejected, type Rejected, type SourceName } from '../core/verdict.ts'
 import { findClaim, findText } from './claims.ts'
 import { isGroupsOverage, readGroups } from './groups.ts'
 import { lowerAscii, trimAscii } from './text.ts'
@@ -13,6 +13,8 @@ export interface NormalizeOptions {
   readonly userClaims: readonly string[]
   readonly emailClaims: readonly string[]
   readonly groupsClaims: readonly string[]
+  /** Whose claims are asked for groups, the first that has the claim. */
+  readonly groupsSources: readonly SourceName[]
   /** How a groups claim that is a plain string is cut; `''` not at all. */
   readonly groupsSplit: string
   readonly userCase: 'keep' | 'lower'
@@ -27,10 +29,14 @@ export interface NormalizeOptions {
   readonly requireEmailVerified: boolean
 }
 
+const OVERAGE = Symbol('groups overage')
+
 /** What was verified, and until when. */
 export interface Proof {
   readonly subject: string
   readonly albClaims: Claims
+  /** Absent when no access token was believed. */
+  readonly accessClaims?: Claims
   readonly expiresAt: number
 }
 
@@ -39,7 +45,8 @@ export interface Proof {
  * trimmed, de-duplicated and sorted by code unit, so that equal sets make equal headers.
  */
 export function createNormalize(options: NormalizeOptions): (proof: Proof) => Identity | Rejected {
-  return ({ subject, albClaims, expiresAt }) => {
+  return proof => {
+    const { subject, albClaims, expiresAt } = proof
     const found = findText(albClaims, options.userClaims)
     if (found === undefined) {
       return refused('identity_missing', `no text under USER_CLAIM ${options.userClaims.join(',')}`)
@@ -48,19 +55,29 @@ export function createNormalize(options: NormalizeOptions): (proof: Proof) => Id
     if (options.requireEmailVerified && !isTrue(albClaims['email_verified'])) {
       return refused('email_unverified', 'email_verified is not true')
     }
-    if (isGroupsOverage(albClaims, options.groupsClaims)) {
-      return refused('groups_overage', 'the provider left the groups out')
-    }
-    const groups = normalizeGroups(albClaims)
+    const claim = findGroups(proof)
+    if (claim === OVERAGE) return refused('groups_overage', 'the provider left the groups out')
+    const groups = normalizeGroups(claim)
     const refusal = checkAllowed(groups, email)
     if (refusal !== undefined) return refusal
     const user = options.userCase === 'lower' ? lowerAscii(found) : found
     return { subject, user, ...(email !== undefined && { email }), groups, expiresAt }
   }
 
-  function normalizeGroups(claims: Claims): readonly string[] {
-    const read = readGroups(findClaim(claims, options.groupsClaims), options.groupsSplit)
-    const mapped = read
+  /** The groups claim of the first source that has one; a source that left it out decides as well. */
+  function findGroups({ albClaims, accessClaims }: Proof): unknown {
+    const claimsOf = { alb: albClaims, access_token: accessClaims }
+    for (const source of options.groupsSources) {
+      const claims = claimsOf[source] ?? {}
+      if (isGroupsOverage(claims, options.groupsClaims)) return OVERAGE
+      const found = findClaim(claims, options.groupsClaims)
+      if (found !== undefined) return found
+    }
+    return undefined
+  }
+
+  function normalizeGroups(claim: unknown): readonly string[] {
+    const mapped = readGroups(claim, options.groupsSplit)
       .filter(options.keepsGroup)
       .map(group => trimAscii(options.groupsMap.get(group) ?? group))
       .map(group => (options.groupsCase === 'lower' ? lowerAscii(group) : group))

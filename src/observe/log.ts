@@ -67,18 +67,19 @@ export function createLog(options: LogOptions): Log {
 }
 
 /** A request that was turned away, or whose token was not believed. */
-function isRefusal({ verdict, ignored }: Settled): boolean {
-  return verdict.outcome === 'rejected' || ignored !== undefined
+function isRefusal({ verdict, ignored, wouldReject }: Settled): boolean {
+  return verdict.outcome === 'rejected' || (ignored ?? wouldReject) !== undefined
 }
 
 /** The allow-list. */
 function fieldsOf(record: Settled) {
-  const { verdict, ignored, route, rule, path, method, status, cutShort } = record
-  const why = verdict.outcome === 'rejected' ? verdict : ignored
+  const { verdict, ignored, wouldReject, route, rule, path, method, status, cutShort } = record
+  const why = verdict.outcome === 'rejected' ? verdict : (wouldReject ?? ignored)
   return {
     requestId: record.requestId,
     verdict: verdict.outcome,
     ...(why && { reason: why.reason, source: why.source ?? 'none', detail: why.detail }),
+    ...(wouldReject && { wouldReject: true }),
     route,
     rule,
     path: path?.slice(0, MAX_PATH),

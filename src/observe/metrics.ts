@@ -78,9 +78,16 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
     labelNames: ['reason', 'source'] as const,
     registers,
   })
+  const wouldReject = new Counter({
+    name: 'alb_auth_would_reject_total',
+    help: 'Requests that ENFORCEMENT=report let through, by why they would have been turned away.',
+    labelNames: ['reason', 'source'] as const,
+    registers,
+  })
   for (const reason of REASON_NAMES) {
     for (const source of SOURCES) {
       rejections.inc({ reason, source }, 0)
+      wouldReject.inc({ reason, source }, 0)
       invalidTokens.inc({ reason, source }, 0)
     }
   }
@@ -117,6 +124,15 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
     registers,
   })
 
+  const tokenLookups = new Counter({
+    name: 'alb_auth_token_cache_lookups_total',
+    help: 'Look-ups of tokens that were verified before.',
+    labelNames: ['source', 'result'] as const,
+    registers,
+  })
+  for (const source of SOURCE_NAMES) {
+    for (const result of ['hit', 'miss'] as const) tokenLookups.inc({ source, result }, 0)
+  }
   const lifetimes = new Histogram({
     name: 'alb_auth_token_lifetime_seconds',
     help: 'Time that tokens had left when they were verified.',
@@ -196,6 +212,9 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
         fetches.inc({ keys, outcome })
         fetchSeconds.observe({ keys, outcome }, seconds)
       },
+      tokenCacheLookup: (source, result) => {
+        tokenLookups.inc({ source, result })
+      },
       tokenVerified: (source, seconds) => {
         lifetimes.observe({ source }, seconds)
       },
@@ -209,8 +228,16 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
       return record => {
         inFlight.dec()
         refused(record)
-        const { verdict, ignored, stripped: counts, status, decisionSeconds: decided } = record
+        const {
+          verdict,
+          ignored,
+          wouldReject: spared,
+          stripped: counts,
+          status,
+          decisionSeconds: decided,
+        } = record
         if (ignored) invalidTokens.inc({ reason: ignored.reason, source: ignored.source ?? 'none' })
+        if (spared) wouldReject.inc({ reason: spared.reason, source: spared.source ?? 'none' })
         for (const kind of STRIPPED_KINDS) {
           if (counts[kind] !== undefined) stripped.inc({ kind }, counts[kind])
         }

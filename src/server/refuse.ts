@@ -5,9 +5,11 @@
  * @see RFC 9457 (application/problem+json), RFC 9110 §11.6.1, §15.5.6
  */
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http'
-import { valuesOf, type HeaderList } from '../core/headers.ts'
+import type { HeaderList } from '../core/headers.ts'
 import { endGently } from '../core/linger.ts'
+import { isNavigation } from '../core/navigation.ts'
 import { REASONS, type Reason } from '../core/reasons.ts'
+import type { Reply } from '../core/reply.ts'
 
 /** What else a status needs said. */
 const EXTRA_HEADERS: Readonly<Record<number, HeaderList>> = {
@@ -48,15 +50,7 @@ function messageFor(reason: Reason, isPage: boolean): Message {
   return { contentType: 'application/problem+json', body: `${JSON.stringify(problem)}\n` }
 }
 
-/** Whether the client is a person's browser that shows what it gets (Fetch Metadata, else Accept). */
-export function isNavigation(headers: HeaderList): boolean {
-  const [mode] = valuesOf(headers, 'sec-fetch-mode')
-  if (mode !== undefined) return mode === 'navigate'
-  return valuesOf(headers, 'accept').some(accept => accept.toLowerCase().includes('text/html'))
-}
-
-export interface Refusal {
-  readonly reason: Reason
+export interface ReplyOptions {
   readonly requestId: string
   /** Whether the connection ends with this answer in any case. */
   readonly close: boolean
@@ -66,13 +60,12 @@ export interface Refusal {
  * Answers a request that is not forwarded. The connection is kept only when the request has been read
  * to its end.
  */
-export function refuse(
+export function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
-  { reason, requestId, close }: Refusal,
+  { status, headers, contentType, body }: Reply,
+  { requestId, close }: ReplyOptions,
 ): void {
-  const { status } = REASONS[reason]
-  const { contentType, body } = messageFor(reason, isNavigation(request.rawHeaders))
   const isLast = close || !request.complete
   response.writeHead(status, STATUS_CODES[status], [
     ...['Content-Type', contentType],
@@ -80,11 +73,18 @@ export function refuse(
     ...['Cache-Control', 'no-store'],
     ...['X-Content-Type-Options', 'nosniff'],
     ...['X-Request-Id', requestId],
-    ...(EXTRA_HEADERS[status] ?? []),
+    ...headers,
     ...(isLast ? ['Connection', 'close'] : []),
   ])
   response.write(body)
   endGently(request, response)
+}
+
+/** What a request is told that is turned away for `reason`; `headers` say how it would like it. */
+export function refusalFor(reason: Reason, headers: HeaderList): Reply {
+  const { status } = REASONS[reason]
+  const message = messageFor(reason, isNavigation(headers))
+  return { status, headers: EXTRA_HEADERS[status] ?? [], ...message }
 }
 
 /**

@@ -13,7 +13,7 @@ import type { Clock } from '../core/clock.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import type { AlbArn } from './alb-arn.ts'
 import type { KeyFault } from './alb-token.ts'
-import type { FetchedKey } from './key-fetch.ts'
+import type { Fetched } from './bounded-fetch.ts'
 
 /** How many kids are remembered as unknown; each for `negativeTtlMs`. */
 const NEGATIVE_ENTRIES = 1_000
@@ -35,7 +35,7 @@ export interface AlbKeyOptions {
   readonly seeds: ReadonlyMap<string, KeyObject>
   /** Where a key is published; `undefined` when nobody knows. */
   readonly urlOf: (arn: AlbArn, kid: string) => string | undefined
-  readonly fetchKey: (url: string) => Promise<FetchedKey>
+  readonly fetchKey: (url: string) => Promise<Fetched<KeyObject>>
   readonly clock: Clock
   readonly telemetry: Telemetry
 }
@@ -57,7 +57,7 @@ export function createAlbKeys(
   const { clock, telemetry } = options
   const known = new LRUCache<string, Entry>({ max: options.size })
   const unknown = new LRUCache<string, number>({ max: NEGATIVE_ENTRIES })
-  const flights = new Map<string, Promise<FetchedKey>>()
+  const flights = new Map<string, Promise<Fetched<KeyObject>>>()
   const renewedAt = new LRUCache<string, number>({ max: options.size })
   const budget = createBudget(clock)
 
@@ -90,21 +90,21 @@ export function createAlbKeys(
     }
     telemetry.keyLookup('alb', 'miss')
     const fetched = await (underWay ?? fly(id, arn, kid))
-    if (fetched.outcome === 'ok') return fetched.key
+    if (fetched.outcome === 'ok') return fetched.value
     const reason = fetched.outcome === 'unknown' ? 'key_unknown' : 'key_unavailable'
     return { reason, detail: `key ${kid}: ${fetched.detail}` }
   }
 
   /** One fetch a key at a time, however many wait for it. */
-  function fly(id: string, arn: AlbArn, kid: string): Promise<FetchedKey> {
+  function fly(id: string, arn: AlbArn, kid: string): Promise<Fetched<KeyObject>> {
     const flight = fetchAndKeep(id, options.urlOf(arn, kid)).finally(() => flights.delete(id))
     flights.set(id, flight)
     return flight
   }
 
-  async function fetchAndKeep(id: string, url: string | undefined): Promise<FetchedKey> {
+  async function fetchAndKeep(id: string, url: string | undefined): Promise<Fetched<KeyObject>> {
     const startedAt = clock.monotonicMs()
-    const fetched: FetchedKey =
+    const fetched: Fetched<KeyObject> =
       url === undefined
         ? { outcome: 'error', detail: 'no key endpoint is known for this partition' }
         : await options.fetchKey(url)
@@ -112,7 +112,7 @@ export function createAlbKeys(
     const detail = fetched.outcome === 'ok' ? undefined : fetched.detail
     telemetry.keyFetched('alb', fetched.outcome, (now - startedAt) / 1000, detail)
     if (fetched.outcome === 'ok') {
-      known.set(id, { key: fetched.key, fetchedAt: now })
+      known.set(id, { key: fetched.value, fetchedAt: now })
       unknown.delete(id)
     } else if (fetched.outcome === 'unknown') {
       disown(id, now)

@@ -2,7 +2,7 @@
  * How keys are asked for: with the platform's own fetch, or through the forward proxy that a network
  * insists on, for which alone undici is loaded.
  */
-import type { Fetch } from './key-fetch.ts'
+import type { Fetch } from './bounded-fetch.ts'
 
 export interface ProxyOptions {
   /** `HTTPS_PROXY`; only `https:` goes through it, `http:` is for loopback. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ConfigFault, loadConfig, type Environment } from '../../src/config/config.ts'
+import { IDPS, type IdpName } from '../../src/identity/idp.ts'
 
 const ARN =
   'arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/a/0123456789abcdef'
@@ -49,8 +50,22 @@ t.test('three settings are enough, and the rest is what SPEC says', t => {
     unsafeAllowAnyClient: false,
     unsafeAllowAnyIssuer: false,
     clockToleranceMs: 5_000,
-    accessToken: 'ignore',
+    idp: 'generic',
     unauthenticated: 'deny',
+    enforcement: 'enforce',
+    accessToken: 'ignore',
+    accessTokenAlgorithms: ['RS256'],
+    accessTokenIssuer: undefined,
+    accessTokenAudiences: [],
+    accessTokenClientClaims: ['client_id', 'cid', 'azp', 'appid'],
+    accessTokenSubjectClaim: 'sub',
+    accessTokenJwksUrl: undefined,
+    accessTokenExpired: 'reauthenticate',
+    requireTokenUse: false,
+    tokenCacheSize: 10_000,
+    signOutPath: '',
+    signOutRedirectUrl: undefined,
+    whoamiPath: '',
     keyUrl: undefined,
     keySeeds: undefined,
     keyFetchTimeoutMs: 2_000,
@@ -75,6 +90,7 @@ t.test('three settings are enough, and the rest is what SPEC says', t => {
     userClaims: ['email'],
     emailClaims: ['email'],
     groupsClaims: ['groups'],
+    groupsSources: ['access_token', 'alb'],
     groupsSplit: '',
     userCase: 'keep',
     groupsCase: 'keep',
@@ -283,6 +299,160 @@ t.test('the signer cannot be left out', t => {
   t.end()
 })
 
+/** What each provider decides, where it is not what generic does. */
+const BY_IDP = {
+  generic: {},
+  cognito: {
+    accessToken: 'required',
+    accessTokenClientClaims: ['client_id'],
+    groupsClaims: ['cognito:groups', 'custom:groups'],
+    requireTokenUse: true,
+  },
+  okta: {
+    accessToken: 'required',
+    accessTokenClientClaims: ['cid'],
+    accessTokenSubjectClaim: 'uid',
+  },
+  entra: {
+    accessTokenClientClaims: ['azp', 'appid'],
+    userClaims: ['email', 'preferred_username'],
+    groupsClaims: ['groups', 'roles'],
+  },
+  google: { accessTokenClientClaims: ['azp'] },
+  auth0: { accessToken: 'optional', accessTokenClientClaims: ['azp'] },
+  keycloak: {
+    accessToken: 'required',
+    accessTokenClientClaims: ['azp'],
+    groupsClaims: ['groups', '/realm_access/roles'],
+  },
+} as const satisfies Record<IdpName, object>
+
+t.test('IDP sets the defaults that differ between providers, and no others', t => {
+  t.same(Object.keys(BY_IDP).sort(), Object.keys(IDPS).sort(), 'every provider has a row here')
+  const { config: generic } = load()
+  for (const [idp, decided] of Object.entries(BY_IDP)) {
+    t.same(load({ IDP: idp }).config, { ...generic, idp, ...decided }, idp)
+    t.same(load({ IDP: idp }).warnings, [], `${idp} warns of nothing`)
+  }
+  t.match(faultsOf({ IDP: 'adfs' }), [/^IDP must be one of generic, .*, found 'adfs'$/])
+  t.equal(faultsOf({ IDP: 'adfs' }).length, 1)
+  t.end()
+})
+
+t.test('whatever IDP sets can still be set, and the rest stays as it sets it', t => {
+  const cases = [
+    { variable: 'ACCESS_TOKEN', value: 'required', set: { accessToken: 'required' } },
+    { variable: 'ACCESS_TOKEN', value: 'optional', set: { accessToken: 'optional' } },
+    { variable: 'ACCESS_TOKEN', value: 'ignore', set: { accessToken: 'ignore' } },
+    {
+      variable: 'ACCESS_TOKEN_CLIENT_CLAIM',
+      value: 'a, b',
+      set: { accessTokenClientClaims: ['a', 'b'] },
+    },
+    { variable: 'ACCESS_TOKEN_SUBJECT_CLAIM', value: 'a', set: { accessTokenSubjectClaim: 'a' } },
+    { variable: 'USER_CLAIM', value: 'sub', set: { userClaims: ['sub'] } },
+    { variable: 'EMAIL_CLAIM', value: 'mail', set: { emailClaims: ['mail'] } },
+    {
+      variable: 'GROUPS_CLAIM',
+      value: 'https://example.com/groups',
+      set: { groupsClaims: ['https://example.com/groups'] },
+    },
+  ]
+  for (const idp of Object.keys(BY_IDP)) {
+    const { config: preset } = load({ IDP: idp })
+    for (const { variable, value, set } of cases) {
+      const { config } = load({ IDP: idp, [variable]: value })
+      t.same(config, { ...preset, ...set }, `${idp}, ${variable}=${value}`)
+      t.same(load({ IDP: idp, [variable]: '' }).config, preset, `${idp}, ${variable} empty`)
+    }
+  }
+  t.end()
+})
+
+t.test('an access token is verified only where its keys and its receiver are known', t => {
+  const noIssuer = 'ACCESS_TOKEN_ISSUER is required: ACCESS_TOKEN is verified'
+  const noKeys = 'ACCESS_TOKEN_JWKS_URL is required: discovery needs one https issuer'
+  const noReceiver =
+    'ACCESS_TOKEN_AUDIENCES is required: without ALB_CLIENT_IDS any client would do'
+  const anyIssuer = { OIDC_ISSUER: undefined, UNSAFE_ALLOW_ANY_ISSUER: 'true' }
+  const anyClient = { ALB_CLIENT_IDS: undefined, UNSAFE_ALLOW_ANY_CLIENT: 'true' }
+  const a = 'https://a.example.com'
+  const jwks = { ACCESS_TOKEN_JWKS_URL: `${a}/keys` }
+  const cases: readonly { environment: Environment; faults: readonly string[] }[] = [
+    { environment: {}, faults: [] },
+    { environment: anyIssuer, faults: [noIssuer] },
+    { environment: { ...anyIssuer, ...jwks }, faults: [noIssuer] },
+    { environment: { ...anyIssuer, ACCESS_TOKEN_ISSUER: a }, faults: [] },
+    { environment: { OIDC_ISSUER: `${a},${a}/` }, faults: [noKeys] },
+    { environment: { OIDC_ISSUER: `${a},${a}/`, ...jwks }, faults: [] },
+    { environment: { OIDC_ISSUER: `${a},${a}/`, ACCESS_TOKEN_ISSUER: a }, faults: [] },
+    { environment: { ACCESS_TOKEN_ISSUER: `${a},${a}/` }, faults: [noKeys] },
+    { environment: { OIDC_ISSUER: 'http://idp.example.com' }, faults: [noKeys] },
+    { environment: { OIDC_ISSUER: 'http://idp.example.com', ...jwks }, faults: [] },
+    { environment: { ACCESS_TOKEN_ISSUER: 'http://idp.example.com' }, faults: [noKeys] },
+    { environment: { OIDC_ISSUER: 'http://127.0.0.1:9/a' }, faults: [] },
+    { environment: { OIDC_ISSUER: 'http://localhost:9/a' }, faults: [] },
+    { environment: anyClient, faults: [noReceiver] },
+    { environment: { ...anyClient, ACCESS_TOKEN_AUDIENCES: '' }, faults: [noReceiver] },
+    { environment: { ...anyClient, ACCESS_TOKEN_AUDIENCES: ',' }, faults: [noReceiver] },
+    { environment: { ...anyClient, ACCESS_TOKEN_AUDIENCES: 'api' }, faults: [] },
+    { environment: { ...anyClient, ...anyIssuer }, faults: [noIssuer, noReceiver] },
+    {
+      environment: { OIDC_ISSUER: undefined },
+      faults: [
+        'OIDC_ISSUER is required (or UNSAFE_ALLOW_ANY_ISSUER=true, which leaves the check out)',
+      ],
+    },
+  ]
+  for (const { environment, faults } of cases) {
+    const name = JSON.stringify(environment)
+    for (const verified of [
+      { ACCESS_TOKEN: 'required' },
+      { ACCESS_TOKEN: 'optional' },
+      { IDP: 'okta' },
+    ]) {
+      t.same(
+        faultsOf({ ...environment, ...verified }),
+        faults,
+        `${name} ${JSON.stringify(verified)}`,
+      )
+    }
+    const others = faults.filter(fault => !fault.startsWith('ACCESS_TOKEN'))
+    t.same(faultsOf({ ...environment, ACCESS_TOKEN: 'ignore' }), others, `${name}, ignored`)
+    t.same(faultsOf({ ...environment, IDP: 'google' }), others, `${name}, ignored by IDP`)
+  }
+  const unreadable = faultsOf({ IDP: 'adfs', ACCESS_TOKEN: 'maybe', ...anyClient })
+  t.match(unreadable, [/^IDP must be one of/, /^ACCESS_TOKEN must be one of/])
+  t.equal(unreadable.length, 2, 'what cannot be read asks for nothing more')
+  t.end()
+})
+
+t.test('signing out leads somewhere, and is not the path that says who one is', t => {
+  const bye = { SIGN_OUT_REDIRECT_URL: 'https://idp.example.com/logout' }
+  const nowhere = 'SIGN_OUT_REDIRECT_URL is required: SIGN_OUT_PATH is set'
+  const same = 'WHOAMI_PATH must not be the same as SIGN_OUT_PATH'
+  const cases: readonly { environment: Environment; faults: readonly string[] }[] = [
+    { environment: { SIGN_OUT_PATH: '/out', ...bye }, faults: [] },
+    { environment: { SIGN_OUT_PATH: '', WHOAMI_PATH: '' }, faults: [] },
+    { environment: bye, faults: [] },
+    { environment: { WHOAMI_PATH: '/who' }, faults: [] },
+    { environment: { SIGN_OUT_PATH: '/out', WHOAMI_PATH: '/who', ...bye }, faults: [] },
+    { environment: { SIGN_OUT_PATH: '/out' }, faults: [nowhere] },
+    { environment: { SIGN_OUT_PATH: '/out', SIGN_OUT_REDIRECT_URL: '' }, faults: [nowhere] },
+    { environment: { SIGN_OUT_PATH: '/out', WHOAMI_PATH: '/out', ...bye }, faults: [same] },
+    { environment: { SIGN_OUT_PATH: '/out', WHOAMI_PATH: '/out' }, faults: [nowhere, same] },
+  ]
+  for (const { environment, faults } of cases) {
+    t.same(faultsOf(environment), faults, JSON.stringify(environment))
+  }
+  t.match(load({ SIGN_OUT_PATH: '/out', WHOAMI_PATH: '/who', ...bye }).config, {
+    signOutPath: '/out',
+    signOutRedirectUrl: 'https://idp.example.com/logout',
+    whoamiPath: '/who',
+  })
+  t.end()
+})
+
 t.test('where AWS documents no key endpoint, ALB_KEY_URL is required', t => {
   const url = 'https://keys.example.com/{region}/{kid}'
   const cases = [
@@ -397,6 +567,11 @@ t.test('what is allowed but weak is a warning', t => {
     {
       environment: { UPSTREAM_URL: 'http://app:8081' },
       warnings: [/^UPSTREAM_URL is not on this machine \(app\): whoever reaches it directly/],
+    },
+    { environment: { ENFORCEMENT: 'enforce' }, warnings: [] },
+    {
+      environment: { ENFORCEMENT: 'report' },
+      warnings: ['ENFORCEMENT=report: nothing is refused for its token'],
     },
     { environment: { KEEP_ALIVE_TIMEOUT: '61s' }, warnings: [] },
     {

@@ -7,12 +7,16 @@ import {
   flag,
   headerName,
   isLoopback,
+  isSafeServer,
   issuer,
   keyUrlTemplate,
   list,
+  ownPath,
   parsed,
   proxyUrl,
+  redirectUrl,
   separator,
+  serverUrl,
   someOf,
   stringMap,
   text,
@@ -288,6 +292,118 @@ t.test('a key URL is https, or http to this machine, and has the kid in its path
   ]
   for (const value of refused) {
     t.match(read(keyUrlTemplate, value), /^must be an https URL \(http only to loopback\)/, value)
+  }
+  t.end()
+})
+
+t.test('a server that documents come from is asked over https, or http on this machine', t => {
+  const taken = [
+    'https://idp.example.com',
+    'https://idp.example.com/.well-known/jwks.json?v=1',
+    'https://10.0.0.1:8443/keys',
+    'http://127.0.0.1:9/keys',
+    'http://127.1/keys',
+    'http://localhost:8080',
+    'http://LOCALHOST/',
+    'http://[::1]:8080/keys',
+  ]
+  const refused = [
+    '',
+    'idp.example.com',
+    '//idp.example.com/keys',
+    'https://',
+    'https://?',
+    'https://a:65536/',
+    'https://a b/',
+    ' https://a/',
+    'https://a/\n',
+    'https://idp.example.com/\u00e9',
+    'http://idp.example.com/keys',
+    'http://10.0.0.1/',
+    'http://0.0.0.0/',
+    'http://[::2]/',
+    'http://localhost.example.com/',
+    'http://127.0.0.1.example.com/',
+    'http://127.0.0.1@idp.example.com/',
+    'ftp://127.0.0.1/keys',
+    'file:///keys',
+  ]
+  for (const value of taken) {
+    t.equal(read(serverUrl, value), value)
+    t.equal(isSafeServer(value), true, value)
+  }
+  for (const value of refused) {
+    t.match(read(serverUrl, value), /^must be an https URL \(http only to loopback\), found/, value)
+    t.equal(isSafeServer(value), false, value)
+  }
+  t.end()
+})
+
+t.test('a path of our own is canonical and literal, or nothing', t => {
+  const taken = ['', '/.auth/sign-out', '/whoami', '/a/', '/a%20b', "/a-b_c~d!$&'()+,=:@"]
+  for (const value of taken) t.equal(read(ownPath, value), value)
+  const refused = [
+    '/',
+    'whoami',
+    'https://a/whoami',
+    '//a',
+    '/a//b',
+    '/a/../b',
+    '/./a',
+    '/a;b',
+    '/a?b',
+    '/a#b',
+    '/a*',
+    '/a\\b',
+    '/a b',
+    '/a\n',
+    '/%',
+    '/a%2fb',
+    '/a%252fb',
+    '/%2e%2e/a',
+    '/\u00e9',
+    '/%c3%a9',
+  ]
+  for (const value of refused) {
+    t.equal(
+      read(ownPath, value),
+      `must be a path without encoded separators, query or wildcards, found '${value}'`,
+      JSON.stringify(value),
+    )
+  }
+  t.end()
+})
+
+t.test('a redirect leads to a whole URL that a header can hold', t => {
+  const taken = [
+    'https://idp.example.com/logout?client_id=a&logout_uri=https%3A%2F%2Fb%2F#c',
+    'http://app.example.com',
+    'https://10.0.0.1:8443/',
+  ]
+  for (const value of taken) t.equal(read(redirectUrl, value), value)
+  const refused = [
+    '',
+    '/bye',
+    '//a/bye',
+    'a.example.com',
+    'https://',
+    'https://?a',
+    'https://a:65536/',
+    'https://a/b c',
+    'https://a/\r\nSet-Cookie: b=c',
+    'https://a/\n',
+    'https://a/\u00e9',
+    ' https://a/',
+    'ftp://a/',
+    'javascript:alert(1)',
+    'data:text/html,a',
+  ]
+  for (const value of refused) {
+    t.equal(
+      read(redirectUrl, value),
+      `must be an http or https URL, found '${value}'`,
+      JSON.stringify(value),
+    )
   }
   t.end()
 })

@@ -13,7 +13,7 @@ import {
 
 /** Keyed by its union, so that a new member is a compile error here and then a failing row. */
 const LABELS = {
-  keys: { found: KEY_SOURCES, all: { alb: true } satisfies Record<KeySource, true> },
+  keys: { found: KEY_SOURCES, all: { alb: true, jwks: true } satisfies Record<KeySource, true> },
   result: {
     found: LOOKUP_RESULTS,
     all: { hit: true, miss: true, stale: true, negative: true, limited: true } satisfies Record<

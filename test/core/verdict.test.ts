@@ -25,13 +25,13 @@ t.test('a refusal holds what it was given and nothing empty beside', t => {
   t.end()
 })
 
-t.test('there are three verdicts and one source, each listed once', t => {
+t.test('there are three verdicts and two sources, each listed once', t => {
   const outcomes: Record<Verdict['outcome'], true> = {
     authenticated: true,
     anonymous: true,
     rejected: true,
   }
-  const sources: Record<SourceName, true> = { alb: true }
+  const sources: Record<SourceName, true> = { alb: true, access_token: true }
   t.strictSame(VERDICTS, Object.keys(outcomes))
   t.strictSame(SOURCE_NAMES, Object.keys(sources))
   t.strictSame(ANONYMOUS, { outcome: 'anonymous' })

@@ -55,9 +55,6 @@ async function startRig(
     idleTimeoutMs: 0,
     maxHeaderBytes: 16_384,
     telemetry: {
-      keyLookup: () => undefined,
-      keyFetched: () => undefined,
-      tokenVerified: () => undefined,
       upstreamFailed: (kind, detail) => reported.push(`${kind}: ${detail}`),
     },
     ...options,

@@ -23,6 +23,7 @@ const OPTIONS: InjectOptions = {
   groupsFormat: 'list',
   groupsMaxBytes: 8192,
   forwardOidcHeaders: 'all',
+  enforcement: 'enforce',
   trustedHops: 1,
 }
 
@@ -348,5 +349,27 @@ t.test("the client's address is the one that the nearest trusted hop saw", t => 
 t.test("only X-Forwarded-For has the client's address, not its twins", t => {
   const twins = ['X_Forwarded_For', 'X-Forwarded-Fo', 'Forwarded', 'X-Real-IP', 'X.Forwarded.For']
   for (const name of twins) t.equal(clientAddress([name, '203.0.113.7'], 1), undefined, name)
+  t.end()
+})
+
+t.test("under report mode the ALB's headers go on as they came, and ours only when asserted", t => {
+  const inject = createInject({ ...OPTIONS, enforcement: 'report' })
+  const headers = received(
+    ...['Host', 'a', 'X-Amzn-Oidc-Data', 'forged', 'x-amzn-oidc-accesstoken', 'opaque'],
+    ...['X_Amzn_Oidc_Data', 'twin', 'X-Amzn-Oidc-New', 'unknown', 'X-Forwarded-User', 'mallory'],
+  )
+  const asCame = [
+    ...['X-Amzn-Oidc-Data', 'forged', 'x-amzn-oidc-accesstoken', 'opaque'],
+    ...['X-Amzn-Oidc-New', 'unknown'],
+  ]
+  t.strictSame(inject.finish(scrubbed('Host', 'a'), headers), ['Host', 'a', ...asCame])
+
+  const asserted = inject.assert(ALICE, headers, ['x-amzn-oidc-data'])
+  if ('outcome' in asserted) throw new Error(asserted.reason)
+  t.notOk(asserted.includes('forged'), 'what is verified is not put in a second time')
+  t.strictSame(inject.finish(scrubbed('Host', 'a'), headers, asserted), [
+    ...['Host', 'a', ...asCame],
+    ...asserted,
+  ])
   t.end()
 })

@@ -19,6 +19,7 @@ const OPTIONS: ScrubOptions = {
   listed: ['x-original-url', 'x-rewrite-url', 'x-http-method-override'],
   nonstandard: 'drop',
   sessionCookie: 'AWSELBAuthSessionCookie',
+  ownCookies: [],
   guardedCookies: ['consoleme_auth'],
 }
 

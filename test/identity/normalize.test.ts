@@ -10,6 +10,7 @@ const OPTIONS: NormalizeOptions = {
   userClaims: ['email'],
   emailClaims: ['email'],
   groupsClaims: ['groups'],
+  groupsSources: ['access_token', 'alb'],
   groupsSplit: '',
   userCase: 'keep',
   groupsCase: 'keep',

@@ -31,7 +31,7 @@ const SETTLED: Settled = {
 
 /** Everything a log line of a settled request may hold. */
 const ALLOWED = new Set(
-  'level time msg requestId verdict reason source detail route rule path method status cutShort ms subject err'.split(
+  'level time msg requestId verdict reason source detail wouldReject route rule path method status cutShort ms subject err'.split(
     ' ',
   ),
 )
@@ -60,12 +60,18 @@ t.test('ACCESS_LOG decides which settled requests get a line', t => {
     anonymous: { verdict: ANONYMOUS },
     rejected: { verdict: BAD_TOKEN },
     'anonymous with a token that was not believed': { ignored: BAD_TOKEN },
+    'let through under ENFORCEMENT=report': { wouldReject: BAD_TOKEN },
     'a fault of ours': { verdict: rejected('internal_error'), fault: new Error('bug') },
   } satisfies Record<string, Partial<Settled>>
   const cases = [
     {
       accessLog: 'rejections',
-      logged: ['rejected', 'anonymous with a token that was not believed', 'a fault of ours'],
+      logged: [
+        'rejected',
+        'anonymous with a token that was not believed',
+        'let through under ENFORCEMENT=report',
+        'a fault of ours',
+      ],
     },
     { accessLog: 'all', logged: Object.keys(requests) },
     { accessLog: 'off', logged: ['a fault of ours'] },
@@ -134,6 +140,32 @@ t.test('the line of a request says what was decided, and in which words', t => {
       },
     },
     {
+      request: 'let through under ENFORCEMENT=report',
+      record: { wouldReject: rejected('audience_mismatch', { source: 'access_token' }) },
+      line: {
+        ...common,
+        verdict: 'anonymous',
+        reason: 'audience_mismatch',
+        source: 'access_token',
+        wouldReject: true,
+        path: '/roles',
+        status: 200,
+      },
+    },
+    {
+      request: 'let through under ENFORCEMENT=report without a token',
+      record: { wouldReject: rejected('token_missing') },
+      line: {
+        ...common,
+        verdict: 'anonymous',
+        reason: 'token_missing',
+        source: 'none',
+        wouldReject: true,
+        path: '/roles',
+        status: 200,
+      },
+    },
+    {
       request: 'cut short',
       record: { cutShort: true },
       line: { ...common, verdict: 'anonymous', path: '/roles', status: 200, cutShort: true },
@@ -159,11 +191,18 @@ t.test('an open route is named by its rule, never by its path', t => {
 })
 
 t.test('nothing but the allow-list reaches a line, whatever a record holds', t => {
-  for (const verdict of [ALICE, ANONYMOUS, BAD_TOKEN]) {
+  const fates: readonly Pick<Settled, 'verdict' | 'ignored' | 'wouldReject'>[] = [
+    { verdict: ALICE },
+    { verdict: ANONYMOUS },
+    { verdict: ANONYMOUS, ignored: BAD_TOKEN },
+    { verdict: ANONYMOUS, wouldReject: BAD_TOKEN },
+    { verdict: BAD_TOKEN },
+  ]
+  for (const fate of fates) {
     const { log, records, written } = setUp({ accessLog: 'all', logSubject: true })
     const record: Settled & Record<string, unknown> = {
       ...SETTLED,
-      verdict,
+      ...fate,
       rule: '/open/*',
       token: 'a.secret.token',
       headers: ['Cookie', 'session=secret'],
@@ -174,9 +213,9 @@ t.test('nothing but the allow-list reaches a line, whatever a record holds', t =
     t.same(
       Object.keys(records()[0] ?? {}).filter(key => !ALLOWED.has(key)),
       [],
-      verdict.outcome,
+      Object.keys(fate).join(),
     )
-    t.notMatch(written.join(''), /secret|alice@example\.com|ops/, verdict.outcome)
+    t.notMatch(written.join(''), /secret|alice@example\.com|ops/, Object.keys(fate).join())
   }
   t.end()
 })
@@ -250,6 +289,7 @@ t.test('background events are lines of their own, warnings when something failed
   log.telemetry.keyFetched('alb', 'error', 1, 'status 500')
   log.telemetry.keyFetched('alb', 'timeout', 2, 'no answer within KEY_FETCH_TIMEOUT')
   log.telemetry.keyFetched('alb', 'refused', 1, 'not a P-256 key')
+  log.telemetry.keyFetched('jwks', 'ok', 0.5)
   log.telemetry.upstreamFailed('unreachable', 'connect ECONNREFUSED')
   t.match(records(), [
     { level: 30, msg: 'key fetched', keys: 'alb', outcome: 'ok', seconds: 0.012 },
@@ -257,6 +297,7 @@ t.test('background events are lines of their own, warnings when something failed
     { level: 40, msg: 'key not fetched', outcome: 'error', detail: 'status 500' },
     { level: 40, msg: 'key not fetched', outcome: 'timeout' },
     { level: 40, msg: 'key not fetched', outcome: 'refused' },
+    { level: 30, msg: 'key fetched', keys: 'jwks', outcome: 'ok', seconds: 0.5 },
     { level: 40, msg: 'application failed', kind: 'unreachable', detail: /ECONNREFUSED/ },
   ])
   t.end()

@@ -2,29 +2,41 @@ import { Registry } from 'prom-client'
 import t from 'tap'
 import { REASON_NAMES } from '../../src/core/reasons.ts'
 import type { Settled } from '../../src/core/settled.ts'
-import { FETCH_OUTCOMES, UPSTREAM_ERROR_KINDS } from '../../src/core/telemetry.ts'
-import { ANONYMOUS, rejected } from '../../src/core/verdict.ts'
+import {
+  FETCH_OUTCOMES,
+  KEY_SOURCES,
+  LOOKUP_RESULTS,
+  UPSTREAM_ERROR_KINDS,
+} from '../../src/core/telemetry.ts'
+import { ANONYMOUS, SOURCE_NAMES, rejected } from '../../src/core/verdict.ts'
 import { createMetrics, type Gauges } from '../../src/observe/metrics.ts'
 
 /** SPEC §11, for every metric there is so far: its type, and what each label may say. */
 const VERDICT = ['authenticated', 'anonymous', 'rejected']
-const SOURCE = ['none', 'alb']
+const TOKEN = ['alb', 'access_token']
+const SOURCE = ['none', ...TOKEN]
+const KEYS = ['alb', 'jwks']
 const OUTCOME = ['ok', 'unknown', 'error', 'timeout', 'refused']
 const CONTRACT: Record<string, { type: string; labels: Record<string, readonly string[]> }> = {
   requests_total: { type: 'counter', labels: { verdict: VERDICT, route: ['open', 'guarded'] } },
   rejections_total: { type: 'counter', labels: { reason: REASON_NAMES, source: SOURCE } },
   invalid_tokens_total: { type: 'counter', labels: { reason: REASON_NAMES, source: SOURCE } },
+  would_reject_total: { type: 'counter', labels: { reason: REASON_NAMES, source: SOURCE } },
   stripped_headers_total: {
     type: 'counter',
     labels: { kind: ['oidc', 'identity', 'nonstandard', 'listed'] },
   },
   key_cache_lookups_total: {
     type: 'counter',
-    labels: { keys: ['alb'], result: ['hit', 'miss', 'stale', 'negative', 'limited'] },
+    labels: { keys: KEYS, result: ['hit', 'miss', 'stale', 'negative', 'limited'] },
   },
-  key_fetches_total: { type: 'counter', labels: { keys: ['alb'], outcome: OUTCOME } },
-  key_fetch_duration_seconds: { type: 'histogram', labels: { keys: ['alb'], outcome: OUTCOME } },
-  token_lifetime_seconds: { type: 'histogram', labels: { source: ['alb'] } },
+  key_fetches_total: { type: 'counter', labels: { keys: KEYS, outcome: OUTCOME } },
+  key_fetch_duration_seconds: { type: 'histogram', labels: { keys: KEYS, outcome: OUTCOME } },
+  token_cache_lookups_total: {
+    type: 'counter',
+    labels: { source: TOKEN, result: ['hit', 'miss'] },
+  },
+  token_lifetime_seconds: { type: 'histogram', labels: { source: TOKEN } },
   decision_duration_seconds: { type: 'histogram', labels: { verdict: VERDICT } },
   request_duration_seconds: {
     type: 'histogram',
@@ -193,6 +205,35 @@ t.test('one settled request moves the counters it should, and no other', async t
         'invalid_tokens_total groups_too_large none': 1,
       },
     },
+    {
+      request: 'rejected for its access token',
+      record: { verdict: rejected('token_opaque', { source: 'access_token' }) },
+      moved: {
+        'requests_total rejected guarded': 1,
+        'rejections_total token_opaque access_token': 1,
+      },
+    },
+    {
+      request: 'anonymous with an access token that was not believed',
+      record: { ignored: rejected('audience_mismatch', { source: 'access_token' }) },
+      moved: {
+        'requests_total anonymous guarded': 1,
+        'invalid_tokens_total audience_mismatch access_token': 1,
+      },
+    },
+    {
+      request: 'let through with a bad token under ENFORCEMENT=report',
+      record: { wouldReject: rejected('subject_mismatch', { source: 'access_token' }) },
+      moved: {
+        'requests_total anonymous guarded': 1,
+        'would_reject_total subject_mismatch access_token': 1,
+      },
+    },
+    {
+      request: 'let through without a token under ENFORCEMENT=report',
+      record: { wouldReject: rejected('token_missing') },
+      moved: { 'requests_total anonymous guarded': 1, 'would_reject_total token_missing none': 1 },
+    },
   ]
   for (const { request, record, moved } of cases) {
     const { metrics, counted } = setUp()
@@ -283,6 +324,12 @@ t.test('what happens beside a request is counted as it is reported', async t => 
   telemetry.keyLookup('alb', 'hit')
   telemetry.keyLookup('alb', 'limited')
   telemetry.keyFetched('alb', 'timeout', 2, 'no answer within KEY_FETCH_TIMEOUT')
+  telemetry.keyLookup('jwks', 'stale')
+  telemetry.keyFetched('jwks', 'ok', 0.5)
+  telemetry.tokenCacheLookup('alb', 'hit')
+  telemetry.tokenCacheLookup('alb', 'hit')
+  telemetry.tokenCacheLookup('access_token', 'miss')
+  telemetry.tokenVerified('access_token', 300)
   telemetry.tokenVerified('alb', 119)
   telemetry.tokenVerified('alb', -3)
   telemetry.upstreamFailed('saturated', 'busy')
@@ -291,20 +338,30 @@ t.test('what happens beside a request is counted as it is reported', async t => 
       'key_cache_lookups_total',
       'key_fetches_total',
       'key_fetch_duration_seconds_sum',
+      'token_cache_lookups_total',
       'token_lifetime_seconds_count',
       'upstream_errors_total',
     ),
     {
       'key_cache_lookups_total alb hit': 2,
       'key_cache_lookups_total alb limited': 1,
+      'key_cache_lookups_total jwks stale': 1,
       'key_fetches_total alb timeout': 1,
+      'key_fetches_total jwks ok': 1,
       'key_fetch_duration_seconds_sum alb timeout': 2,
+      'key_fetch_duration_seconds_sum jwks ok': 0.5,
+      'token_cache_lookups_total alb hit': 2,
+      'token_cache_lookups_total access_token miss': 1,
       'token_lifetime_seconds_count alb': 2,
+      'token_lifetime_seconds_count access_token': 1,
       'upstream_errors_total saturated': 1,
     },
   )
   const expired = (await series()).find(
-    ({ name, labels }) => name === 'token_lifetime_seconds_bucket' && labels['le'] === '0',
+    ({ name, labels }) =>
+      name === 'token_lifetime_seconds_bucket' &&
+      labels['source'] === 'alb' &&
+      labels['le'] === '0',
   )
   t.equal(expired?.value, 1, 'a token taken within the tolerance counts as expired')
 })
@@ -314,13 +371,27 @@ t.test('after one of everything, no label says what is not on its list', async t
   const settle = (record: Partial<Settled>) => {
     metrics.begin()({ ...SETTLED, ...record })
   }
-  for (const reason of REASON_NAMES) settle({ verdict: rejected(reason, { source: 'alb' }) })
+  for (const reason of REASON_NAMES) {
+    for (const source of SOURCE_NAMES) {
+      const refusal = rejected(reason, { source, detail: "somebody's text" })
+      settle({ verdict: refusal })
+      settle({ ignored: refusal })
+      settle({ wouldReject: refusal })
+    }
+  }
   for (const status of [101, 204, 304, 418, 599, 999]) settle({ status, method: 'BREW' })
-  for (const outcome of FETCH_OUTCOMES) {
-    metrics.telemetry.keyFetched('alb', outcome, 0.1, "somebody's text")
+  for (const keys of KEY_SOURCES) {
+    for (const result of LOOKUP_RESULTS) metrics.telemetry.keyLookup(keys, result)
+    for (const outcome of FETCH_OUTCOMES) {
+      metrics.telemetry.keyFetched(keys, outcome, 0.1, "somebody's text")
+    }
   }
   for (const kind of UPSTREAM_ERROR_KINDS) metrics.telemetry.upstreamFailed(kind, "somebody's text")
-  metrics.telemetry.tokenVerified('alb', 60)
+  for (const source of SOURCE_NAMES) {
+    metrics.telemetry.tokenVerified(source, 60)
+    metrics.telemetry.tokenCacheLookup(source, 'hit')
+    metrics.telemetry.tokenCacheLookup(source, 'miss')
+  }
 
   const strays = (await series()).filter(({ name, labels: { le: _, ...labels } }) => {
     const row = CONTRACT[name] ?? CONTRACT[name.replace(/_(?:bucket|sum|count)$/, '')]

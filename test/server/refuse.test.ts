@@ -2,7 +2,8 @@ import { once } from 'node:events'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import t, { type Test } from 'tap'
 import { REASONS, REASON_NAMES, isReason, type Reason } from '../../src/core/reasons.ts'
-import { isNavigation, rawRefusal, refuse } from '../../src/server/refuse.ts'
+import { isNavigation } from '../../src/core/navigation.ts'
+import { rawRefusal, refusalFor, sendReply } from '../../src/server/refuse.ts'
 import { lines, sendRaw } from '../fixtures/raw.ts'
 
 const ID = '1-67891233-abcdef012345678912345678'
@@ -18,7 +19,8 @@ async function startRefuser(t: Test): Promise<number> {
     const [path = '', query] = (request.url ?? '').slice(1).split('?')
     const reason = isReason(path) ? path : 'internal_error'
     queueMicrotask(() => {
-      refuse(request, response, { reason, requestId: ID, close: query === 'close' })
+      const reply = refusalFor(reason, request.rawHeaders)
+      sendReply(request, response, reply, { requestId: ID, close: query === 'close' })
     })
   })
   server.listen(0, '127.0.0.1')

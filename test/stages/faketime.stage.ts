@@ -7,11 +7,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { machine as machineOf } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
 import { ask, freePorts } from '../../simulator/loopback.ts'
 import { startRecorder } from '../fixtures/recorder.ts'
+
+const machine = machineOf()
 
 interface RealToken {
   readonly header: Readonly<Record<'kid' | 'iss' | 'client' | 'signer', string>> & { exp: number }
@@ -52,10 +55,13 @@ async function startAt(t: Test, seconds: number) {
   t.teardown(keys.close)
   const [port = 0, adminPort = 0] = await freePorts([0, 0])
   const moment = new Date(seconds * 1000).toISOString().replace('T', ' ').slice(0, 19)
-  const child = spawn('faketime', ['-f', `@${moment}`, process.execPath, 'dist/main.js'], {
+  const child = spawn(process.execPath, ['dist/main.js'], {
     env: {
       PATH: process.env['PATH'],
       TZ: 'UTC',
+      // What the faketime command sets; it would stand between us and the process we mean to stop.
+      LD_PRELOAD: `/usr/lib/${machine}-linux-gnu/faketime/libfaketime.so.1`,
+      FAKETIME: `@${moment}`,
       FAKETIME_DONT_FAKE_MONOTONIC: '1',
       HOST: '127.0.0.1',
       PORT: String(port),
@@ -69,11 +75,15 @@ async function startAt(t: Test, seconds: number) {
       DRAIN_DELAY: '0s',
       ACCESS_LOG: 'all',
     },
-    stdio: ['ignore', 'inherit', 'inherit'],
+    stdio: ['ignore', 'ignore', 'inherit'],
   })
   t.teardown(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return
+    const exited = once(child, 'exit')
     child.kill('SIGTERM')
-    if (child.exitCode === null) await once(child, 'exit')
+    const timer = setTimeout(() => child.kill('SIGKILL'), 5_000)
+    await exited
+    clearTimeout(timer)
   })
   const admin = `http://127.0.0.1:${adminPort}`
   for (let tries = 0; tries < 100; tries++) {

@@ -6,7 +6,8 @@ import type { Signer } from '../../simulator/signer.ts'
 import { keyUrl, parseAlbArn, type AlbArn } from '../../src/tokens/alb-arn.ts'
 import { createAlbKeys, type AlbKeyOptions } from '../../src/tokens/alb-keys.ts'
 import { createAlbVerifier } from '../../src/tokens/alb-token.ts'
-import { createKeyFetch } from '../../src/tokens/key-fetch.ts'
+import { createBoundedFetch } from '../../src/tokens/bounded-fetch.ts'
+import { PEM_KEY } from '../../src/tokens/pem-key.ts'
 import { createClock } from '../fixtures/clock.ts'
 import { ALICE, ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
 import { createSignerAt, publicKeyOf } from '../fixtures/token-signers.ts'
@@ -41,7 +42,7 @@ async function setUp(t: Test, options: Partial<AlbKeyOptions> = {}) {
     negativeTtlMs: NEGATIVE_TTL * 1_000,
     seeds: new Map(),
     urlOf: (arn, kid) => keyUrl(arn, kid, `${server.url}/{region}/{kid}`),
-    fetchKey: createKeyFetch(fetch, 2_000),
+    fetchKey: createBoundedFetch(fetch, 2_000, PEM_KEY),
     clock,
     telemetry,
     ...options,
@@ -164,7 +165,7 @@ t.test('an outage is not felt until a key is TTL and STALE old', async t => {
 
 t.test('a renewal that fails in any other way is no reason to give a key up', async t => {
   const { outcome, publish, settled, fetched, server, clock } = await setUp(t, {
-    fetchKey: createKeyFetch(fetch, 300),
+    fetchKey: createBoundedFetch(fetch, 300, PEM_KEY),
   })
   const { kid } = publish()
   t.equal(await outcome(kid), 'key')

@@ -1,12 +1,30 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { ReceivedHeaders } from '../../src/core/headers.ts'
+import { createAccessTokenVerifier } from '../../src/tokens/access-token.ts'
 import { parseAlbArn } from '../../src/tokens/alb-arn.ts'
 import { createAlbVerifier } from '../../src/tokens/alb-token.ts'
-import { createVerifyCredentials } from '../../src/tokens/credentials.ts'
+import {
+  createVerifyCredentials,
+  type CredentialsOptions,
+  type Proven,
+} from '../../src/tokens/credentials.ts'
+import type { VerifiedAccessToken } from '../../src/tokens/access-token.ts'
+import type { VerificationKey } from '../../src/tokens/jwks.ts'
+import { createVerifiedCache } from '../../src/tokens/verified-cache.ts'
 import { createClock } from '../fixtures/clock.ts'
+import { recordEvents } from '../fixtures/events.ts'
+import {
+  accessClaimsFor,
+  accessTokenFor,
+  createIdpKey,
+  type IdpKey,
+  type TokenOverrides,
+} from '../fixtures/idp.ts'
 import { ALICE, ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
 import { createSignerAt, publicKeyOf } from '../fixtures/token-signers.ts'
-import { recordTelemetry } from '../fixtures/token-telemetry.ts'
+
+const KEY = createIdpKey()
+const MALLORY = 'mallory'
 
 /** A list as node would hand it over, admitted. */
 const received = (...list: readonly string[]): ReceivedHeaders => list as ReceivedHeaders
@@ -14,30 +32,77 @@ const received = (...list: readonly string[]): ReceivedHeaders => list as Receiv
 /** Text as it stands in a header: its UTF-8 bytes, read as latin-1. */
 const onTheWire = (text: string): string => Buffer.from(text).toString('latin1')
 
-function setUp() {
+/** Both verifiers and both caches, at a clock that stands still; `verified` is what was worked out. */
+function setUp(options: Partial<CredentialsOptions> = {}, entries = 100) {
   const clock = createClock()
   const signer = createSignerAt(clock)
-  const key = publicKeyOf(signer)
-  const verifyAlbToken = createAlbVerifier({
+  const albKey = publicKeyOf(signer)
+  const accessKey: VerificationKey = { key: KEY.publicKey, thumbprint: '', isWithdrawn: false }
+  const telemetry = recordEvents()
+  const toleranceSeconds = 0
+  const albVerifier = createAlbVerifier({
     arns: [parseAlbArn(ARN)!],
     clients: [CLIENT],
     issuers: [ISSUER],
-    toleranceSeconds: 0,
-    clock,
-    telemetry: recordTelemetry(),
-    findKey: () => Promise.resolve(key),
+    ...{ toleranceSeconds, clock, telemetry },
+    findKey: () => Promise.resolve(albKey),
+  })
+  const accessVerifier = createAccessTokenVerifier({
+    algorithms: ['RS256'],
+    issuers: [ISSUER],
+    audiences: [],
+    clientClaims: ['client_id'],
+    clients: [CLIENT],
+    requireTokenUse: false,
+    subjectClaim: 'sub',
+    ...{ toleranceSeconds, clock, telemetry },
+    findKey: () =>
+      accessKey.isWithdrawn
+        ? Promise.resolve({ reason: 'key_unknown', detail: 'withdrawn' })
+        : accessKey,
   })
   const verified: string[] = []
-  const verify = createVerifyCredentials(token => {
-    verified.push(token)
-    return verifyAlbToken(token)
+  const cache = { entries, bytes: 1e7, toleranceSeconds, clock, telemetry }
+  const verify = createVerifyCredentials({
+    accessToken: 'optional',
+    expiredAccessToken: 'reject',
+    proven: createVerifiedCache<Proven>({ source: 'alb', ...cache }),
+    accessTokens: createVerifiedCache<VerifiedAccessToken>({ source: 'access_token', ...cache }),
+    telemetry,
+    verifyAlbToken: token => {
+      verified.push('alb')
+      return albVerifier(token)
+    },
+    verifyAccessToken: token => {
+      verified.push('access')
+      return accessVerifier(token)
+    },
+    ...options,
   })
   const sign = (sub: string = ALICE.sub) => signer.sign({ ...ALICE, sub })
-  return { verify, sign, verified, expiresAt: clock.wallSeconds() + 120 }
+  const overrides = ({ payload, ...rest }: TokenOverrides): TokenOverrides => ({
+    ...{ nowSeconds: clock.wallSeconds(), ...rest },
+    payload: { sub: ALICE.sub, ...payload },
+  })
+  const idp = { issuer: ISSUER, current: (): IdpKey => KEY }
+  const access = (more: TokenOverrides = {}) => accessTokenFor(idp, 'generic', overrides(more))
+  const accessClaims = (more: TokenOverrides = {}) =>
+    accessClaimsFor(idp, 'generic', overrides(more))
+  /** What was worked out since the last call. */
+  const work = () => verified.splice(0)
+  const now = clock.wallSeconds()
+  return { verify, sign, access, accessClaims, work, telemetry, clock, accessKey, now }
 }
 
+const beside = (data: string, accessToken?: string, identity?: string): ReceivedHeaders =>
+  received(
+    ...['X-Amzn-Oidc-Data', data],
+    ...(accessToken === undefined ? [] : ['X-Amzn-Oidc-Accesstoken', accessToken]),
+    ...(identity === undefined ? [] : ['X-Amzn-Oidc-Identity', identity]),
+  )
+
 t.test('a request without the token is without credentials, whatever else it says', async t => {
-  const { verify, verified } = setUp()
+  const { verify, work } = setUp({ accessToken: 'required' })
   const cases = [
     { headers: received(), is: 'no header at all' },
     { headers: received('Host', 'app.example'), is: 'another header' },
@@ -49,17 +114,17 @@ t.test('a request without the token is without credentials, whatever else it say
     { headers: received('Via', 'x-amzn-oidc-data'), is: 'a value like the name' },
   ]
   for (const { headers, is } of cases) t.equal(await verify(headers), 'absent', is)
-  t.same(verified, [], 'nothing was verified')
+  t.same(work(), [], 'nothing was verified')
 })
 
 t.test('a believed token is credentials, and names the headers it proved', async t => {
-  const { verify, sign, expiresAt } = setUp()
+  const { verify, sign, now } = setUp()
   const token = sign()
   const expected = {
     outcome: 'verified',
     subject: ALICE.sub,
-    albClaims: { ...ALICE, exp: expiresAt, iss: ISSUER },
-    expiresAt,
+    albClaims: { ...ALICE, exp: now + 120, iss: ISSUER },
+    expiresAt: now + 120,
     verifiedHeaders: ['x-amzn-oidc-data'],
   }
   t.strictSame(await verify(received('x-amzn-oidc-data', token)), expected, 'alone')
@@ -71,12 +136,27 @@ t.test('a believed token is credentials, and names the headers it proved', async
     { ...expected, verifiedHeaders: ['x-amzn-oidc-data', 'x-amzn-oidc-identity'] },
     'beside the identity it proves',
   )
-  t.strictSame(
-    await verify(received('X-Amzn-Oidc-Data', token, 'X-Amzn-Oidc-Accesstoken', 'e30.e30.')),
-    expected,
-    'beside an access token, which it does not prove',
-  )
+  t.strictSame(await verify(beside(token, 'opaque')), expected, 'beside an opaque access token')
 })
+
+t.test(
+  'a believed access token adds its claims, and its header to those that are true',
+  async t => {
+    const { verify, sign, access, accessClaims, now } = setUp()
+    const token = access({ lifetimeSeconds: 60, payload: { jti: 'x' } })
+    const found = await verify(beside(sign(), token, ALICE.sub))
+    t.strictSame(found, {
+      outcome: 'verified',
+      subject: ALICE.sub,
+      albClaims: { ...ALICE, exp: now + 120, iss: ISSUER },
+      accessClaims: accessClaims({ lifetimeSeconds: 60, payload: { jti: 'x' } }),
+      expiresAt: now + 60,
+      verifiedHeaders: ['x-amzn-oidc-data', 'x-amzn-oidc-identity', 'x-amzn-oidc-accesstoken'],
+    })
+    const longer = await verify(beside(sign(), access()))
+    t.match(longer, { expiresAt: now + 120 }, 'the first of the two to expire')
+  },
+)
 
 t.test('a refused token is refused for its own reason, whatever the identity says', async t => {
   const { verify, sign } = setUp()
@@ -144,24 +224,185 @@ t.test('an identity is the signed subject in UTF-8, which is how the ALB writes 
   }
 })
 
-t.test('a fault of the verifier is thrown and not called a refusal', async t => {
-  const verify = createVerifyCredentials(() => Promise.reject(new RangeError('ours')))
-  await t.rejects(verify(received('X-Amzn-Oidc-Data', 'x')), new RangeError('ours'))
+/** T-12: what becomes of an access token is configured, and a bad one is never a missing one. */
+t.test('what an access token is worth', async t => {
+  const no = (reason: string) => ({ outcome: 'rejected', reason, source: 'access_token' })
+  const without = { outcome: 'verified', accessClaims: undefined }
+  const withIt = { outcome: 'verified', accessClaims: { sub: ALICE.sub } }
+  const missing = no('token_missing')
+  const opaque = no('token_opaque')
+  const expired = no('token_expired')
+  const broken = no('signature_invalid')
+  type Policy = Pick<CredentialsOptions, 'accessToken' | 'expiredAccessToken'>
+  const policies: readonly (Policy & { readonly found: readonly object[] })[] = [
+    {
+      ...{ accessToken: 'required', expiredAccessToken: 'reject' },
+      found: [withIt, missing, opaque, expired, broken],
+    },
+    {
+      ...{ accessToken: 'required', expiredAccessToken: 'ignore-claims' },
+      found: [withIt, missing, opaque, without, broken],
+    },
+    {
+      ...{ accessToken: 'required', expiredAccessToken: 'reauthenticate' },
+      found: [withIt, missing, opaque, expired, broken],
+    },
+    {
+      ...{ accessToken: 'optional', expiredAccessToken: 'reject' },
+      found: [withIt, without, without, expired, broken],
+    },
+    {
+      ...{ accessToken: 'optional', expiredAccessToken: 'ignore-claims' },
+      found: [withIt, without, without, without, broken],
+    },
+    {
+      ...{ accessToken: 'ignore', expiredAccessToken: 'reject' },
+      found: [without, without, without, without, without],
+    },
+  ]
+  for (const { accessToken, expiredAccessToken, found } of policies) {
+    const { verify, sign, access, clock } = setUp({ accessToken, expiredAccessToken })
+    const tokens = [
+      access(),
+      undefined,
+      'ya29.opaque',
+      access({ payload: { exp: clock.wallSeconds() - 1 } }),
+      access().replace(/.{20}$/, 'A'.repeat(20)),
+    ]
+    const names = ['a good one', 'none', 'an opaque one', 'an expired one', 'a broken one']
+    for (const time of ['once', 'twice']) {
+      for (const [i, token] of tokens.entries()) {
+        const is = `${accessToken}, ${expiredAccessToken}, ${names[i] ?? ''}, ${time}`
+        const result = await verify(beside(sign(), token))
+        t.match(result, found[i]!, is)
+        const vouched = typeof result === 'object' && 'verifiedHeaders' in result
+        const expected = vouched && found[i] === withIt
+        const isNamed = vouched && result.verifiedHeaders.includes('x-amzn-oidc-accesstoken')
+        t.equal(isNamed, expected, `${is}: ${expected ? '' : 'not '}to be forwarded`)
+      }
+    }
+  }
 })
 
-t.test(
-  'an identity is compared byte by byte, so that no two readings of it can differ',
-  async t => {
-    const { verify, sign } = setUp()
-    const cases = [
-      // The user whose subject is `zoÃ«` would reach the application as `zoë`.
-      { sub: 'zoÃ«', identity: onTheWire('zoë'), is: 'the UTF-8 of another subject' },
-      { sub: 'zoë', identity: 'zoë', is: 'latin-1' },
-      { sub: 'zo\ufffd', identity: 'zo\xff', is: 'a byte that is not UTF-8' },
-    ]
-    for (const { sub, identity, is } of cases) {
-      const headers = received('X-Amzn-Oidc-Data', sign(sub), 'X-Amzn-Oidc-Identity', identity)
-      t.match(await verify(headers), { outcome: 'rejected', reason: 'subject_mismatch' }, is)
-    }
-  },
-)
+/** T-10 */
+t.test("another user's access token is refused", async t => {
+  const { verify, sign, access } = setUp()
+  const his = access({ payload: { sub: MALLORY } })
+  const refusal = {
+    outcome: 'rejected',
+    reason: 'subject_mismatch',
+    source: 'access_token',
+    detail: "the access token's subject differs from the ALB's",
+  }
+  t.strictSame(await verify(beside(sign(), his)), refusal)
+  t.strictSame(await verify(beside(sign(MALLORY), access())), refusal)
+  t.match(await verify(beside(sign(MALLORY), his)), { outcome: 'verified', subject: MALLORY })
+  const shouting = access({ payload: { sub: ALICE.sub.toUpperCase() } })
+  t.strictSame(await verify(beside(sign(), shouting)), refusal, 'in another case')
+})
+
+t.test('what was proven is answered again without a promise, and counted', async t => {
+  const { verify, sign, access, work, telemetry } = setUp()
+  const headers = beside(sign(), access(), ALICE.sub)
+  const first = await verify(headers)
+  t.same(work(), ['alb', 'access'])
+  const events = telemetry.take().filter(event => event.startsWith('cache'))
+  t.same(events, ['cache alb miss', 'cache access_token miss'])
+
+  const again = verify(headers)
+  t.notOk(again instanceof Promise, 'at once')
+  t.equal(again, first, 'the same')
+  t.same(work(), [], 'without work')
+  t.same(telemetry.take(), ['cache alb hit', 'cache access_token hit'])
+
+  const alone = beside(sign())
+  await verify(alone)
+  telemetry.take()
+  t.notOk(verify(alone) instanceof Promise)
+  t.same(telemetry.take(), ['cache alb hit'], 'no access token is no look-up')
+})
+
+/** T-21: (A.data, B.access) must not be served from (A.data, A.access). */
+t.test('a proof holds for what it proved, and for nothing beside it', async t => {
+  const { verify, sign, access, work } = setUp()
+  const [hers, his] = [sign(), sign(MALLORY)]
+  const [herAccess, hisAccess] = [access(), access({ payload: { sub: MALLORY } })]
+  t.match(await verify(beside(hers, herAccess)), { subject: ALICE.sub })
+  t.match(await verify(beside(his, hisAccess)), { subject: MALLORY })
+  work()
+  const mismatch = { outcome: 'rejected', reason: 'subject_mismatch' }
+  for (const time of ['once', 'twice']) {
+    t.match(await verify(beside(hers, hisAccess)), mismatch, `hers with his, ${time}`)
+    t.match(await verify(beside(his, herAccess)), mismatch, `his with hers, ${time}`)
+    t.match(await verify(beside(hers, herAccess, MALLORY)), mismatch, `as him, ${time}`)
+    t.match(await verify(beside(hers, herAccess, '')), mismatch, `as nobody, ${time}`)
+  }
+  t.same(work(), [], 'all of that is known, and nothing is proven by it')
+  t.match(await verify(beside(hers, herAccess)), { accessClaims: { sub: ALICE.sub } })
+
+  const bare = await verify(beside(hers))
+  t.match(bare, {
+    outcome: 'verified',
+    accessClaims: undefined,
+    verifiedHeaders: ['x-amzn-oidc-data'],
+  })
+  t.same(work(), [], 'the ALB token is not verified again')
+  const other = access({ payload: { groups: ['other'] } })
+  t.match(await verify(beside(hers, other)), { accessClaims: { groups: ['other'] } })
+  t.same(work(), ['access'], 'a new access token alone is')
+  t.match(await verify(beside(hers, herAccess)), { accessClaims: { groups: ['ops', 'dev'] } })
+  t.same(work(), [])
+})
+
+t.test('a refusal is worked out anew', async t => {
+  const { verify, sign, access, work } = setUp()
+  const broken = access().replace(/.{20}$/, 'A'.repeat(20))
+  for (let i = 0; i < 3; i++) {
+    t.match(await verify(beside('a.b.c')), { outcome: 'rejected' })
+    t.match(await verify(beside(sign(), broken)), { reason: 'signature_invalid' })
+  }
+  t.equal(work().filter(each => each === 'access').length, 3)
+})
+
+async function expires(t: Test, lifetimes: { readonly access: number; readonly at: number }) {
+  const { verify, sign, access, clock } = setUp()
+  const headers = beside(sign(), access({ lifetimeSeconds: lifetimes.access }))
+  await verify(headers)
+  clock.pass(lifetimes.at - 0.5)
+  t.match(await verify(headers), { outcome: 'verified' }, 'until then')
+  clock.pass(1)
+  return verify(headers)
+}
+
+/** T-09 */
+t.test('a proof ends with the first thing that proved it', async t => {
+  const reason = 'token_expired'
+  t.match(await expires(t, { access: 600, at: 120 }), { reason, source: 'alb' })
+  t.match(await expires(t, { access: 60, at: 60 }), { reason, source: 'access_token' })
+})
+
+t.test('a withdrawn key takes back what it proved', async t => {
+  const { verify, sign, access, accessKey } = setUp()
+  const token = sign()
+  const headers = beside(token, access())
+  await verify(headers)
+  t.match(verify(headers), { outcome: 'verified' })
+  accessKey.isWithdrawn = true
+  t.match(await verify(headers), { reason: 'key_unknown', source: 'access_token' })
+  t.match(await verify(beside(token)), { outcome: 'verified' }, 'the ALB token is as good as ever')
+})
+
+t.test('without a cache everything is verified every time', async t => {
+  const { verify, sign, access, work } = setUp({}, 0)
+  const headers = beside(sign(), access())
+  for (let i = 0; i < 3; i++) t.match(await verify(headers), { accessClaims: { sub: ALICE.sub } })
+  t.same(work(), ['alb', 'access', 'alb', 'access', 'alb', 'access'])
+})
+
+t.test('a fault of a verifier is thrown and not called a refusal', async t => {
+  const fault = () => Promise.reject(new RangeError('ours'))
+  const { verify } = setUp({ verifyAlbToken: fault })
+  await t.rejects(Promise.resolve(verify(beside('x'))), new RangeError('ours'))
+  const { verify: later, sign } = setUp({ verifyAccessToken: fault })
+  await t.rejects(Promise.resolve(later(beside(sign(), 'x'))), new RangeError('ours'))
+})

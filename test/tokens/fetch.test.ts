@@ -4,7 +4,9 @@ import t, { type Test } from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
 import { freePorts, listen } from '../../simulator/loopback.ts'
 import { createFetch, type ProxyOptions } from '../../src/tokens/fetch.ts'
-import { createKeyFetch, type FetchedKey } from '../../src/tokens/key-fetch.ts'
+import type { KeyObject } from 'node:crypto'
+import { createBoundedFetch, type Fetched } from '../../src/tokens/bounded-fetch.ts'
+import { PEM_KEY } from '../../src/tokens/pem-key.ts'
 import { createClock } from '../fixtures/clock.ts'
 import { createSignerAt } from '../fixtures/token-signers.ts'
 
@@ -16,8 +18,8 @@ async function fetchedFrom(
   url: string,
   options: ProxyOptions,
   timeoutMs = 3_000,
-): Promise<FetchedKey> {
-  return createKeyFetch(await createFetch(options), timeoutMs)(url)
+): Promise<Fetched<KeyObject>> {
+  return createBoundedFetch(await createFetch(options), timeoutMs, PEM_KEY)(url)
 }
 
 /** What a forward proxy was asked for, and what it then saw of the tunnel. */

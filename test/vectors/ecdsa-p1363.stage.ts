@@ -6,7 +6,7 @@
  */
 import t from 'tap'
 import { verifyEs256 } from '../../src/tokens/alb-token.ts'
-import { parsePublicKey } from '../../src/tokens/key-fetch.ts'
+import { parsePublicKey } from '../../src/tokens/pem-key.ts'
 import { readVectors } from '../fixtures/token-vectors.ts'
 
 interface EcdsaVectors {

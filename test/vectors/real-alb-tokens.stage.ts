@@ -5,7 +5,7 @@
 import t, { type Test } from 'tap'
 import type { AlbArn } from '../../src/tokens/alb-arn.ts'
 import { createAlbVerifier } from '../../src/tokens/alb-token.ts'
-import { parsePublicKey } from '../../src/tokens/key-fetch.ts'
+import { parsePublicKey } from '../../src/tokens/pem-key.ts'
 import { createClock } from '../fixtures/clock.ts'
 import { recordTelemetry } from '../fixtures/token-telemetry.ts'
 import { readVectors } from '../fixtures/token-vectors.ts'
