@@ -295,6 +295,27 @@ t.test('Connection takes away nothing that we or the ALB say', async t => {
   })
 })
 
+t.test('nor lets it pass', async t => {
+  for (const { on, names } of [
+    { on: place, names: ['X-Forwarded-User', 'x_forwarded_groups', 'X-Client-Ip'] },
+    { on: keeping, names: ['User_Header', 'user-header', 'X-Real-IP'] },
+  ]) {
+    const named = [...names, 'X-Amzn-Oidc-New', 'X_Amzn_Oidc_Identity', 'X-Original-Url']
+    for (const where of ['', '/open']) {
+      const path = where + tag()
+      await on.send(
+        lines(
+          `GET ${path} HTTP/1.1`,
+          ...[HOST, `Connection: close, ${named.join(', ')}`],
+          ...named.map(name => `${name}: mallory`),
+          `X-Amzn-Oidc-Data: ${on.token}`,
+        ),
+      )
+      t.notMatch(on.arrived(path).headers.join('\n'), /mallory/, where)
+    }
+  }
+})
+
 /** RFC 9110 §7.6.1; http-proxy and its forks pass all of these on (http-party/node-http-proxy#446). */
 t.test('hop-by-hop headers end here', async t => {
   const path = tag()
