@@ -18,14 +18,17 @@ const rig = await startRig(t, recorder.port, {
   NOAUTH_PATHS: '/open/*',
   HEADERS_TIMEOUT: '2s',
 })
+/** One that takes more header lines than node keeps by default. */
+const roomy = await startRig(t, recorder.port, { MAX_HEADERS: '2000' })
 const token = rig.token()
+const roomyToken = roomy.token()
 const bobsToken = rig.token(BOB)
 const oracle = await startOracle(rig, {
   assertable: {
     'x-forwarded-user': [ALICE.email, BOB.email],
     'x-forwarded-email': [ALICE.email, BOB.email],
     'x-forwarded-groups': ['dev,ops', 'dev'],
-    'x-amzn-oidc-data': [token, bobsToken],
+    'x-amzn-oidc-data': [token, bobsToken, roomyToken],
   },
   mayBreakOff: true,
 })
@@ -378,6 +381,29 @@ t.test('a length cannot hide behind a thousand header lines', async t => {
   ])
 })
 
+t.test('nor behind as many as are allowed', async t => {
+  for (const framing of ['length', 'chunked']) {
+    const path = tag()
+    const body = forged(path)
+    const filler = Array.from({ length: 1_500 }, (_, at) => `X-${at}: ${at}`)
+    const declared =
+      framing === 'chunked' ? 'Transfer-Encoding: chunked' : `Content-Length: ${body.length}`
+    const connection = openRaw(roomy.port)
+    connection.write(
+      lines(
+        `POST ${path} HTTP/1.1`,
+        ...[HOST, CLOSE, `X-Amzn-Oidc-Data: ${roomyToken}`, ...filler, declared],
+      ) + (framing === 'chunked' ? chunked(body) : body),
+    )
+    t.ok(await connection.closed())
+    t.equal(readAnswer(connection.text())?.status, 200)
+    const [request, ...more] = arrived(path)
+    t.same(more, [], `${framing}: one request`)
+    t.equal(request?.body, body, `${framing}: with its body`)
+    t.equal(request?.headers.filter(header => /^X-\d/.test(header)).length, 1_500, 'and every line')
+  }
+})
+
 t.test(
   'a body that breaks its own framing breaks the connection, not the next request',
   async t => {
@@ -720,5 +746,5 @@ t.test('a client that does not finish is not waited for', async t => {
 })
 
 t.test('after all of this', async t => {
-  await oracle.check(t, recorder)
+  await oracle.check(t, recorder, [roomy])
 })
