@@ -10,6 +10,7 @@
  */
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
+import { expected } from '../core/expected.ts'
 import type { FetchOutcome, Telemetry } from '../core/telemetry.ts'
 import { quote } from '../core/verdict.ts'
 import type { DocumentKind, Fetched } from './bounded-fetch.ts'
@@ -218,8 +219,8 @@ function importPublic(jwk: object): KeyObject | undefined {
   try {
     return createPublicKey({ key: { ...jwk }, format: 'jwk' })
   } catch (error) {
-    if (error instanceof Error) return undefined
-    throw error
+    expected(error, Error)
+    return undefined
   }
 }
 
