@@ -188,8 +188,8 @@ where there is one, the sidecar verifies it there too. The application's answer 
 
 The two do not do the same. The sidecar takes the session cookies and the access token out, counts what
 it did, and logs a line for each rejection; http-proxy 1.18.1 (keep-alive agent, the token verified with
-\`node:crypto\` in the handler) forwards everything and says nothing. Neither has a cache of verified
-tokens. nginx, HAProxy and jose are not measured yet.
+\`node:crypto\` in the handler) forwards everything and says nothing. The sidecar remembers
+verified tokens, http-proxy does not. nginx, HAProxy and jose are not measured yet.
 `
 
 async function run(): Promise<void> {
