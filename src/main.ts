@@ -98,6 +98,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
   const registry = new Registry()
   const metrics = createMetrics(registry, {
     upstreamConnections: () => forward.connections(),
+    webSockets: () => forward.webSockets(),
     isDraining: () => state.isDraining,
     isUnsafe: config.unsafeAllowAnyClient || config.unsafeAllowAnyIssuer,
     version,
@@ -123,6 +124,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     headersTimeoutMs: config.upstreamHeadersTimeoutMs,
     idleTimeoutMs: config.upstreamIdleTimeoutMs,
     maxHeaderBytes: config.maxHeaderBytes,
+    webSocketMaxAgeMs: config.webSocketMaxAgeMs,
     telemetry,
   })
   const inject = createInject(config)
@@ -171,10 +173,10 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     },
   })
 
-  const { server, closeIdle } = createServer({
+  const { server, closeIdle, closeAll } = createServer({
     ...config,
-    onRequest: (request, response) => {
-      void handle(request, response)
+    onRequest: (...arrival) => {
+      void handle(...arrival)
     },
     onRefused: (reason, isNew) => {
       const requestId = requestIdOf([])
@@ -216,7 +218,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     state.isDraining = true
     logger.info({ signal }, 'draining')
     void drain({
-      ...{ server, closeIdle },
+      ...{ server, closeIdle, closeAll, closeWebSockets: forward.closeWebSockets },
       ...{ delayMs: config.drainDelayMs, timeoutMs: config.drainTimeoutMs },
     }).then(inTime => {
       logger.info({ inTime }, 'drained')

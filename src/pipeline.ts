@@ -14,6 +14,7 @@ import { isNavigation } from './core/navigation.ts'
 import { REASONS, type Reason } from './core/reasons.ts'
 import type { Reply } from './core/reply.ts'
 import type { Settled, StrippedCounts } from './core/settled.ts'
+import type { Upgrade } from './core/upgrade.ts'
 import {
   ANONYMOUS,
   rejected,
@@ -172,14 +173,14 @@ function countStripped({ stripped, claimed }: Scrubbed, outcome: string): Stripp
 
 /**
  * @returns A function that sees one request through to its end and never rejects for anything that a
- * client, an application or a network does.
+ * client, an application or a network does. A WebSocket's end, here, is that it has begun.
  */
 export function createPipeline(
   steps: Steps,
-): (request: IncomingMessage, response: ServerResponse) => Promise<void> {
+): (request: IncomingMessage, response: ServerResponse, upgrade?: Upgrade) => Promise<void> {
   const { clock, isClosing } = steps
 
-  return async (request, response) => {
+  return async (request, response, upgrade) => {
     const startedAt = clock.monotonicMs()
     const settled = steps.begin()
     const requestId = steps.requestId(request)
@@ -189,7 +190,7 @@ export function createPipeline(
     try {
       decision = await decide(asUnadmitted(request), steps)
       decidedAt = clock.monotonicMs()
-      end = 'headers' in decision ? await forward(decision, request, response) : decision
+      end = 'headers' in decision ? await forward(decision, request, response, upgrade) : decision
     } catch (fault) {
       end = { verdict: rejected('internal_error'), fault, cutShort: response.headersSent }
     }
@@ -223,11 +224,12 @@ export function createPipeline(
     { verdict, headers, admitted }: Extract<Decision, { headers: unknown }>,
     request: IncomingMessage,
     response: ServerResponse,
+    upgrade: Upgrade | undefined,
   ): Promise<End> {
     const { method, target, hasHost, body, expectsContinue, asksUpgrade } = admitted
     const forwarded = await steps.forward({
       ...{ method, target, headers, hasHost, body, expectsContinue },
-      ...{ request, response, isClosing: () => asksUpgrade || isClosing() },
+      ...{ request, response, upgrade, isClosing: () => asksUpgrade || isClosing() },
     })
     if (forwarded.outcome === 'failed') {
       return { verdict: rejected(forwarded.reason, { detail: forwarded.detail }) }

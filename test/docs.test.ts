@@ -69,6 +69,7 @@ async function metricsTable(): Promise<string> {
   const registry = new Registry()
   createMetrics(registry, {
     upstreamConnections: () => 0,
+    webSockets: () => 0,
     isDraining: () => false,
     isUnsafe: false,
     version: '',

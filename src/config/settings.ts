@@ -555,6 +555,14 @@ export const SETTINGS = {
     fallback: '0',
     meaning: 'How long an answer that has begun may pause; 0 for no limit (SSE, long polls).',
   },
+  webSocketMaxAgeMs: {
+    variable: 'WEBSOCKET_MAX_AGE',
+    read: duration('20d'),
+    section: 'The application',
+    fallback: '12h',
+    meaning:
+      'After which a WebSocket is closed (1001, going away): its tokens are verified when it is opened, and only then. 0 for no limit.',
+  },
 
   host: {
     variable: 'HOST',

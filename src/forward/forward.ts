@@ -8,6 +8,9 @@
  * Informational answers (1xx) are not passed on: the client asked us, not the application, for a 100,
  * and the load balancer in front passes on none.
  *
+ * A WebSocket is a request like any other until the application has agreed to it; then its two
+ * connections belong to tunnel.ts. Any other answer is passed on as the plain answer it is.
+ *
  * @see RFC 9110 §9.2.2, §15.2; THREATS D4–D6
  */
 import http, {
@@ -17,15 +20,19 @@ import http, {
   type ServerResponse,
 } from 'node:http'
 import https from 'node:https'
+import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import { isEmpty, type Body } from '../core/body.ts'
 import type { UpstreamHeaders } from '../core/headers.ts'
 import { endGently } from '../core/linger.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Telemetry, UpstreamErrorKind } from '../core/telemetry.ts'
+import type { Upgrade } from '../core/upgrade.ts'
 import { createDeadline } from './deadline.ts'
 import { createGate } from './gate.ts'
+import { askToSwitch, switchedHead } from './handshake.ts'
 import { answerHead, requestHead } from './head.ts'
+import { createTunnels } from './tunnel.ts'
 
 export interface ForwardOptions {
   readonly protocol: 'http:' | 'https:'
@@ -44,6 +51,8 @@ export interface ForwardOptions {
   readonly idleTimeoutMs: number
   /** Longest head of an answer, in bytes. */
   readonly maxHeaderBytes: number
+  /** After which a WebSocket is closed; 0 for no limit. */
+  readonly webSocketMaxAgeMs: number
   readonly telemetry: Pick<Telemetry, 'upstreamFailed'>
 }
 
@@ -57,6 +66,8 @@ export interface Outgoing {
   readonly expectsContinue: boolean
   readonly request: IncomingMessage
   readonly response: ServerResponse
+  /** Set when a WebSocket is asked for. */
+  readonly upgrade?: Upgrade | undefined
   /** Whether the client is to be told that its connection ends with this answer. */
   readonly isClosing: () => boolean
 }
@@ -65,7 +76,8 @@ export type UpstreamReason = Extract<Reason, `upstream_${string}`>
 
 /**
  * How it ended. After `failed`, and only then, the response is untouched and the caller's to answer;
- * `broken_off` closed the client's connection on an answer that could not be finished.
+ * `broken_off` closed the client's connection on an answer that could not be finished. A WebSocket has
+ * been `sent` (status 101) as soon as its tunnel is open.
  */
 export type Forwarded =
   | { readonly outcome: 'sent' | 'broken_off'; readonly status: number }
@@ -81,9 +93,13 @@ interface Failed {
 export interface Forward {
   /** Resolves when the exchange is over, whatever happened to it; rejects only for faults of ours. */
   readonly forward: (outgoing: Outgoing) => Promise<Forwarded>
-  /** Open connections to the application, idle ones included. */
+  /** Open connections to the application, idle ones and those of WebSockets included. */
   readonly connections: () => number
-  /** Closes them all. */
+  /** Open WebSockets. They are outside `connections`, the setting: it bounds requests. */
+  readonly webSockets: () => number
+  /** Tells all WebSockets that we are going away, and closes them soon after. */
+  readonly closeWebSockets: () => void
+  /** Closes all connections but those of WebSockets. */
   readonly close: () => void
 }
 
@@ -106,9 +122,18 @@ interface Answered {
   readonly answer: IncomingMessage
 }
 
+/** The application agreed to another protocol: to the one that was asked for, if any was. */
+interface Switched {
+  readonly outcome: 'switched'
+  readonly answer: IncomingMessage
+  readonly socket: Socket
+  readonly head: Buffer
+}
+
 /** What came of sending a request; `stale`: the reused connection had died, nothing was answered. */
 type Attempt =
   | Answered
+  | Switched
   | Failed
   | { readonly outcome: 'client_gone' }
   | { readonly outcome: 'stale'; readonly detail: string }
@@ -123,6 +148,9 @@ export function createForward(options: ForwardOptions): Forward {
     scheduling: 'lifo',
     timeout: POOL_IDLE_MS,
   })
+  // Not from the pool: whoever is done sending may still be sent to, which a pooled connection is not.
+  const tunnelAgent = new client.Agent()
+  const tunnels = createTunnels(options.webSocketMaxAgeMs)
   const authority = options.host.includes(':') ? `[${options.host}]` : options.host
   const gate = createGate(options.connections, options.headersTimeoutMs)
 
@@ -140,7 +168,13 @@ export function createForward(options: ForwardOptions): Forward {
         gate.exit()
       }
     },
-    connections: () => count(agent.sockets) + count(agent.freeSockets),
+    connections: () =>
+      count(agent.sockets) +
+      count(agent.freeSockets) +
+      count(tunnelAgent.sockets) +
+      tunnels.count(),
+    webSockets: tunnels.count,
+    closeWebSockets: tunnels.closeAll,
     close: () => {
       agent.destroy()
     },
@@ -160,12 +194,27 @@ export function createForward(options: ForwardOptions): Forward {
     const mayRepeat = isEmpty(outgoing.body) && REPEATABLE.has(outgoing.method)
     let reached = await attempt(outgoing)
     if (reached.outcome === 'stale' && mayRepeat) reached = await attempt(outgoing)
+    if (reached.outcome === 'switched') return openTunnel(reached, outgoing)
     if (outgoing.response.destroyed || reached.outcome === 'client_gone') {
       if (reached.outcome === 'answered') reached.sent.destroy()
       return { outcome: 'client_gone' }
     }
     if (reached.outcome === 'answered') return passOn(reached, outgoing, options.idleTimeoutMs)
     return reached.outcome === 'failed' ? reached : failed('upstream_unreachable', reached.detail)
+  }
+
+  /** Connects the two sides, or refuses an application that agreed to what nobody asked for. */
+  function openTunnel({ answer, socket, head }: Switched, outgoing: Outgoing): Forwarded {
+    const { upgrade, headers } = outgoing
+    const agreed = switchedHead(headers, answer.rawHeaders)
+    if (upgrade === undefined || agreed === undefined) {
+      socket.destroy()
+      return failed('upstream_invalid', 'a 101 that was not asked for, or not in these terms')
+    }
+    const client = upgrade.take()
+    client.socket.write(agreed, 'latin1')
+    tunnels.open(client, { socket, head })
+    return { outcome: 'sent', status: 101 }
   }
 
   /** Sends the request and waits for the head of an answer. */
@@ -200,10 +249,9 @@ export function createForward(options: ForwardOptions): Forward {
         answer.on('error', () => undefined)
         end({ outcome: 'answered', sent, answer })
       })
-      sent.on('upgrade', (answer, socket) => {
-        socket.destroy()
-        const { statusCode = 0 } = answer
-        end(failed('upstream_invalid', `status ${statusCode} that nobody asked for`))
+      sent.on('upgrade', (answer, socket, head) => {
+        socket.on('error', () => undefined)
+        end({ outcome: 'switched', answer, socket, head })
       })
       sent.on('error', error => {
         const { message: detail } = error
@@ -225,21 +273,22 @@ export function createForward(options: ForwardOptions): Forward {
         waiting.clear()
         request.off('data', waiting.extend)
         response.off('close', onClientGone)
-        if (reached.outcome !== 'answered') sent.destroy()
+        if (reached.outcome !== 'answered' && reached.outcome !== 'switched') sent.destroy()
         resolve(reached)
       }
     })
   }
 
-  function send({ method, target, headers, body, hasHost }: Outgoing): ClientRequest {
+  function send({ method, target, headers, body, hasHost, upgrade }: Outgoing): ClientRequest {
+    const head = requestHead(method, headers, body, hasHost ? undefined : authority)
     const sent = client.request({
-      agent,
+      ...(upgrade === undefined ? { agent } : { agent: tunnelAgent, allowHalfOpen: true }),
       host: options.host,
       port: options.port,
       socketPath: options.socketPath,
       method,
       path: target,
-      headers: [...requestHead(method, headers, body, hasHost ? undefined : authority)],
+      headers: upgrade === undefined ? head : askToSwitch(head),
       setHost: false,
       maxHeaderSize: options.maxHeaderBytes,
       insecureHTTPParser: false,

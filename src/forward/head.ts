@@ -32,7 +32,7 @@ export function requestHead(
   headers: UpstreamHeaders,
   body: Body,
   host: string | undefined,
-): HeaderList {
+): string[] {
   return [...(host === undefined ? [] : ['Host', host]), ...headers, ...framing(method, body)]
 }
 

@@ -21,6 +21,8 @@ import { SOURCE_NAMES, VERDICTS } from '../core/verdict.ts'
 export interface Gauges {
   /** Open connections to the application. */
   readonly upstreamConnections: () => number
+  /** Open WebSockets. */
+  readonly webSockets: () => number
   readonly isDraining: () => boolean
   /** Whether a check was left out by an `UNSAFE_` setting. */
   readonly isUnsafe: boolean
@@ -166,10 +168,18 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
 
   new Gauge({
     name: 'alb_auth_upstream_connections',
-    help: 'Open connections to the application, idle ones included.',
+    help: 'Open connections to the application, idle ones and those of WebSockets included.',
     registers,
     collect() {
       this.set(gauges.upstreamConnections())
+    },
+  })
+  new Gauge({
+    name: 'alb_auth_websockets',
+    help: 'Open WebSockets.',
+    registers,
+    collect() {
+      this.set(gauges.webSockets())
     },
   })
   const inFlight = new Gauge({

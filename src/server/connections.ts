@@ -24,6 +24,8 @@ export interface Connections {
   readonly pendingOn: (socket: Socket) => Pending | undefined
   /** Ends the connections on which nothing is pending and nothing has begun to arrive. */
   readonly closeIdle: () => void
+  /** Ends all of them now, those that no longer speak HTTP included. */
+  readonly closeAll: () => void
 }
 
 /** Requests a client may send ahead; load balancers send none. */
@@ -43,6 +45,8 @@ export function trackConnections(server: Server): Connections {
   server.on('connection', track)
 
   function track(socket: Socket): State {
+    const known = states.get(socket)
+    if (known !== undefined) return known
     const state: State = { count: 0, latest: undefined, settledBytes: 0 }
     states.set(socket, state)
     socket.once('close', () => states.delete(socket))
@@ -81,6 +85,10 @@ export function trackConnections(server: Server): Connections {
       for (const [socket, { count, settledBytes }] of states) {
         if (count === 0 && socket.bytesRead === settledBytes) socket.destroySoon()
       }
+    },
+
+    closeAll() {
+      for (const socket of states.keys()) socket.destroy()
     },
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Leaves without dropping anybody: stop being ready, go on serving until the load balancer has
- * noticed, stop listening, let the requests in flight finish, and go.
+ * noticed, stop listening, let the requests in flight finish and tell WebSockets to leave, and go.
  *
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
  */
@@ -8,8 +8,10 @@ import { Server } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { FrontServer } from './server.ts'
 
-export interface DrainOptions extends Pick<FrontServer, 'closeIdle'> {
-  readonly server: Server & { readonly closeAllConnections: () => void }
+export interface DrainOptions extends Pick<FrontServer, 'closeIdle' | 'closeAll'> {
+  readonly server: Server
+  /** Tells WebSockets to come back elsewhere; called once nothing new can arrive. */
+  readonly closeWebSockets: () => void
   /** How long new requests are still accepted, each answered with `Connection: close`. */
   readonly delayMs: number
   /** How long requests in flight may then take. */
@@ -25,6 +27,8 @@ const SWEEP_MS = 100
 export async function drain({
   server,
   closeIdle,
+  closeAll,
+  closeWebSockets,
   delayMs,
   timeoutMs,
 }: DrainOptions): Promise<boolean> {
@@ -36,12 +40,13 @@ export async function drain({
     })
   })
   closeIdle()
+  closeWebSockets()
   const sweep = setInterval(closeIdle, SWEEP_MS)
   const stopWaiting = new AbortController()
   const late = delay(timeoutMs, false, { signal: stopWaiting.signal }).catch(() => false)
   const inTime = await Promise.race([closed, late])
   stopWaiting.abort()
   clearInterval(sweep)
-  server.closeAllConnections()
+  closeAll()
   return inTime
 }

@@ -3,15 +3,18 @@
  * for all the events by which a request can arrive.
  *
  * `Expect: 100-continue` and `CONNECT` reach a program through events of their own, and a proxy that
- * forgets one of them forgets its checks there (THREATS D3). An `upgrade` listener is not set: without
- * one, node hands a request with `Upgrade` over as the plain request that it also is.
+ * forgets one of them forgets its checks there (THREATS D3). An `Upgrade` that is not a WebSocket is
+ * the plain request that it also is.
  *
  * @see THREATS 2.5 for what each setting is by default and why it is not left there
  */
 import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Reason } from '../core/reasons.ts'
-import { trackConnections } from './connections.ts'
+import type { Upgrade } from '../core/upgrade.ts'
+import { trackConnections, type Connections } from './connections.ts'
+import { adopt, asksWebSocket, replay } from './upgrade.ts'
 
 export interface ServerOptions {
   readonly keepAliveTimeoutMs: number
@@ -20,8 +23,15 @@ export interface ServerOptions {
   readonly requestTimeoutMs: number
   /** Counted exactly by `admit`; node's own limit lies above it. */
   readonly maxHeaderBytes: number
-  /** Every request, whichever event it came by; one at a time on a connection. */
-  readonly onRequest: (request: IncomingMessage, response: ServerResponse) => void
+  /**
+   * Every request, whichever event it came by; one at a time on a connection.
+   * @param upgrade Set when a WebSocket is asked for.
+   */
+  readonly onRequest: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    upgrade?: Upgrade,
+  ) => void
   /**
    * What cannot become a request: bytes that are no HTTP, too long a head, a tunnel.
    * @param isNew Whether it is to be counted: not when the bytes belong to a request that is.
@@ -30,10 +40,8 @@ export interface ServerOptions {
   readonly onRefused: (reason: Reason, isNew: boolean) => string
 }
 
-export interface FrontServer {
+export interface FrontServer extends Pick<Connections, 'closeIdle' | 'closeAll'> {
   readonly server: Server
-  /** Ends the connections on which nothing is going on. */
-  readonly closeIdle: () => void
 }
 
 /** How often connections are looked over for expired time limits. */
@@ -42,7 +50,7 @@ const CHECK_MS = 1_000
 const SLACK_BYTES = 16_384
 
 export function createServer(options: ServerOptions): FrontServer {
-  const server = http.createServer({
+  const settings = {
     insecureHTTPParser: false,
     joinDuplicateHeaders: false,
     requireHostHeader: false,
@@ -52,25 +60,41 @@ export function createServer(options: ServerOptions): FrontServer {
     requestTimeout: options.requestTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
     noDelay: true,
-  })
+    // Node 20 does not know this one: it tells of every upgrade when it is too late to say no.
+    shouldUpgradeCallback: asksWebSocket,
+  }
+  const server = http.createServer(settings)
   // Node cuts a longer list silently and still frames the body by what it cut (CVE-2026-58044).
   server.maxHeadersCount = 0
 
-  const { serve, pendingOn, closeIdle } = trackConnections(server)
+  const { serve, pendingOn, closeIdle, closeAll } = trackConnections(server)
   server.on('request', onRequest)
   server.on('checkContinue', onRequest)
   server.on('checkExpectation', onRequest)
+  server.on('upgrade', onUpgrade)
   server.on('connect', (_request: IncomingMessage, socket: Socket) => {
     socket.on('error', () => undefined)
     if (pendingOn(socket) === undefined) finish(socket, options.onRefused('method_refused', true))
     else socket.destroy()
   })
   server.on('clientError', onClientError)
-  return { server, closeIdle }
+  return { server, closeIdle, closeAll }
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     serve(request, response, () => {
       options.onRequest(request, response)
+    })
+  }
+
+  function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (!asksWebSocket(request)) {
+      replay(request, socket, head, () => server.emit('connection', socket))
+      return
+    }
+    const { response, upgrade, begin } = adopt(request, head)
+    serve(request, response, () => {
+      begin()
+      options.onRequest(request, response, upgrade)
     })
   }
 

@@ -69,6 +69,7 @@ const DEFAULTS: Readonly<Record<string, string | undefined>> = {
   UPSTREAM_CONNECT_TIMEOUT: '2s',
   UPSTREAM_HEADERS_TIMEOUT: '60s',
   UPSTREAM_IDLE_TIMEOUT: '0',
+  WEBSOCKET_MAX_AGE: '12h',
   HOST: '0.0.0.0',
   PORT: '8080',
   ADMIN_HOST: '0.0.0.0',

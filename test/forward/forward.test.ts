@@ -14,8 +14,9 @@ import {
   type ForwardOptions,
   type Outgoing,
 } from '../../src/forward/forward.ts'
-import { lines, sendRaw } from '../fixtures/raw.ts'
+import { lines, openRaw, sendRaw } from '../fixtures/raw.ts'
 import { startRecorder, type Recorder } from '../fixtures/recorder.ts'
+import { until } from '../fixtures/until.ts'
 
 // Most of the time here is spent waiting.
 t.jobs = 4
@@ -54,6 +55,7 @@ async function startRig(
     headersTimeoutMs: 2_000,
     idleTimeoutMs: 0,
     maxHeaderBytes: 16_384,
+    webSocketMaxAgeMs: 0,
     telemetry: {
       upstreamFailed: (kind, detail) => reported.push(`${kind}: ${detail}`),
     },
@@ -135,15 +137,6 @@ function parts(text: string) {
   const end = text.indexOf('\r\n\r\n')
   const [line = '', ...headers] = text.slice(0, end).split('\r\n')
   return { line, headers, body: text.slice(end + 4) }
-}
-
-/** Waits until `isSo`, but not for ever. */
-async function until(isSo: () => boolean): Promise<void> {
-  const deadline = Date.now() + 2_000
-  while (!isSo()) {
-    if (Date.now() > deadline) throw new Error(`waited in vain until ${isSo.toString()}`)
-    await new Promise(resolve => setTimeout(resolve, 5))
-  }
 }
 
 const GET = lines('GET / HTTP/1.1', 'Host: a')
@@ -478,7 +471,7 @@ t.test('what fails before an answer has a reason, and the response is untouched'
       application: 'that switches protocols unasked',
       answer: lines('HTTP/1.1 101 Switching Protocols', ...upgrade),
       reason: 'upstream_invalid',
-      report: /^invalid: status 101 that nobody asked for/,
+      report: /^invalid: a 101 that was not asked for/,
     },
     {
       application: 'that switches protocols without saying to which',
@@ -830,5 +823,76 @@ t.test('an answer that comes before the request is over reaches its client', asy
   t.same(complete, [true], 'the rest of the body was read')
   await until(() => ended.length === 1)
   t.same(ended, [{ outcome: 'sent', status: 413 }])
+  await until(() => forward.connections() === 0)
+})
+
+/** The example of RFC 6455 §1.3. */
+const ASK = ['GET /ws HTTP/1.1', 'Host: a', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==']
+const AGREE = [
+  ...['HTTP/1.1 101 Switching Protocols', 'Upgrade: websocket', 'Connection: Upgrade'],
+  'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=',
+]
+
+/** As the server hands a WebSocket over: its connection can be taken out of HTTP. */
+const asWebSocket: Alter = ({ request, response }) => ({
+  upgrade: {
+    take: () => {
+      const { socket } = request
+      response.detachSocket(socket)
+      socket.removeAllListeners('data')
+      return { socket, head: Buffer.from('early ') }
+    },
+  },
+})
+
+t.test('a WebSocket is a tunnel once the application has agreed to it', async t => {
+  const agree = `${lines(...AGREE)}hello `
+  const answer = (socket: Socket) => {
+    socket.write(agree)
+    socket.on('data', piece => socket.write(piece))
+  }
+  const { port, recorder, forward, ended } = await startBoth(t, answer, {}, asWebSocket)
+  const client = openRaw(port)
+  client.write(lines(...ASK))
+  t.ok(await client.until(/\r\n\r\nhello early $/))
+  t.match(client.text(), /^HTTP\/1\.1 101 Switching Protocols\r\n/)
+  t.same(ended, [{ outcome: 'sent', status: 101 }], 'which is its end as a request')
+  const [request] = recorder.requests()
+  t.equal(request?.line, 'GET /ws HTTP/1.1')
+  t.same(request?.headers, [...ASK.slice(1), 'Connection: Upgrade', 'Upgrade: websocket'])
+  t.equal(forward.webSockets(), 1)
+  t.equal(forward.connections(), 1)
+  forward.closeWebSockets()
+  t.ok(await client.closed(20_000))
+  await until(() => forward.webSockets() === 0)
+  t.equal(forward.connections(), 0)
+})
+
+t.test('a WebSocket that the application does not agree to is answered as it answers', async t => {
+  const refusal = answer('403 No', 'not you', 'A: b')
+  const { port, forward, ended } = await startBoth(t, refusal, {}, asWebSocket)
+  const { text } = await sendRaw(port, lines(...ASK))
+  t.match(text, /^HTTP\/1\.1 403 No\r\nA: b\r\n[^]*not you$/)
+  t.match(ended, [{ outcome: 'sent', status: 403 }])
+  t.equal(forward.webSockets(), 0)
+})
+
+t.test('a 101 that does not accept what was asked for is an invalid answer', async t => {
+  const wrong = lines(...AGREE.slice(0, 3), 'Sec-WebSocket-Accept: AAAA')
+  const { port, forward, reported } = await startBoth(t, wrong, {}, asWebSocket)
+  const { text } = await sendRaw(port, lines(...ASK))
+  t.match(text, /^HTTP\/1\.1 599 upstream_invalid\r\n/)
+  t.match(reported, [/^invalid: a 101 /])
+  await until(() => forward.connections() === 0)
+})
+
+t.test('a client that leaves before the 101 leaves no connection behind', async t => {
+  const { port, recorder, forward, nextEnd } = await startBoth(t, () => undefined, {}, asWebSocket)
+  const end = nextEnd()
+  const client = openRaw(port)
+  client.write(lines(...ASK))
+  await until(() => recorder.requests().length === 1)
+  client.reset()
+  t.match(await end, { outcome: 'client_gone' })
   await until(() => forward.connections() === 0)
 })

@@ -47,6 +47,7 @@ const CONTRACT: Record<string, { type: string; labels: Record<string, readonly s
     labels: { kind: ['unreachable', 'timeout', 'aborted', 'saturated', 'invalid'] },
   },
   upstream_connections: { type: 'gauge', labels: {} },
+  websockets: { type: 'gauge', labels: {} },
   requests_in_flight: { type: 'gauge', labels: {} },
   draining: { type: 'gauge', labels: {} },
   unsafe_settings: { type: 'gauge', labels: {} },
@@ -56,6 +57,7 @@ const OURS = Object.entries(CONTRACT)
 
 const GAUGES: Gauges = {
   upstreamConnections: () => 0,
+  webSockets: () => 0,
   isDraining: () => false,
   isUnsafe: false,
   version: '1.2.3',
@@ -302,9 +304,14 @@ t.test(
 
 t.test('gauges say what holds when they are read', async t => {
   let open = 3
-  const { series } = setUp({ upstreamConnections: () => open, isDraining: () => open === 0 })
+  const { series } = setUp({
+    upstreamConnections: () => open,
+    webSockets: () => open + 1,
+    isDraining: () => open === 0,
+  })
   const value = async (name: string) => (await series()).find(each => each.name === name)?.value
   t.equal(await value('upstream_connections'), 3)
+  t.equal(await value('websockets'), 4)
   t.equal(await value('draining'), 0)
   t.equal(await value('unsafe_settings'), 0)
   t.equal(await value('build_info'), 1)

@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { listen } from '../../simulator/loopback.ts'
 import { trackConnections, type Connections } from '../../src/server/connections.ts'
 import { lines, sendRaw } from '../fixtures/raw.ts'
+import { until } from '../fixtures/until.ts'
 
 const GET = (path: string) => lines(`GET ${path} HTTP/1.1`, 'Host: a')
 
@@ -33,10 +34,6 @@ async function startServer(t: Test) {
     server.close()
   })
   return { port: Number(new URL(url).port), started, connections, sockets, server }
-}
-
-async function until(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 200 && !holds(); tries++) await sleep(10)
 }
 
 t.test('requests of one connection are served one at a time, in order', async t => {
@@ -143,4 +140,23 @@ t.test('a connection that was there before is followed from its first request on
   response.end('ok\n')
   await until(() => connections.pendingOn(serverSide) === undefined)
   t.equal(connections.pendingOn(serverSide), undefined)
+})
+
+t.test('all of them can be ended, whatever goes on', async t => {
+  const { port, started, connections, sockets } = await startServer(t)
+  const answers = [sendRaw(port, GET('/1')), sendRaw(port, GET('/2').slice(0, 10))]
+  await until(() => started.length === 1 && sockets.length === 2)
+  connections.closeAll()
+  for (const answer of answers) t.ok((await answer).closed)
+})
+
+t.test('a connection that is given to a parser anew is still the same', async t => {
+  const { port, started, connections, server } = await startServer(t)
+  server.once('connection', (socket: Socket) => server.emit('connection', socket))
+  const answer = sendRaw(port, GET('/1'))
+  await until(() => started.length === 1)
+  const { request, response } = started[0]!
+  t.equal(connections.pendingOn(request.socket)?.count, 1)
+  response.end()
+  t.same((await answer).statuses, [200])
 })

@@ -5,7 +5,12 @@ import t, { type Test } from 'tap'
 import { drain } from '../../src/server/drain.ts'
 import { createServer, type FrontServer } from '../../src/server/server.ts'
 
-interface Rig extends FrontServer {
+interface Rig {
+  /** Drains at once, unless told otherwise, and within ten seconds. */
+  readonly drain: (times?: { delayMs?: number; timeoutMs?: number }) => Promise<boolean>
+  readonly server: FrontServer['server']
+  /** What WebSockets were told, in order. */
+  readonly told: readonly string[]
   readonly port: number
   /** The answers that requests for `/held` wait for. */
   readonly held: readonly ServerResponse[]
@@ -21,7 +26,7 @@ interface Client {
 
 async function startRig(t: Test): Promise<Rig> {
   const held: ServerResponse[] = []
-  const { server, closeIdle } = createServer({
+  const front = createServer({
     keepAliveTimeoutMs: 5_000,
     headersTimeoutMs: 5_000,
     requestTimeoutMs: 0,
@@ -32,6 +37,7 @@ async function startRig(t: Test): Promise<Rig> {
     },
     onRefused: () => '',
   })
+  const { server } = front
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
@@ -51,7 +57,15 @@ async function startRig(t: Test): Promise<Rig> {
     socket.write(`GET ${path} HTTP/1.1\r\nHost: a\r\n\r\n`)
     return { socket, end }
   }
-  return { server, closeIdle, port, held, ask }
+  const told: string[] = []
+  const closeWebSockets = () => {
+    told.push(server.listening ? 'while listening' : 'to leave')
+  }
+  const times = { delayMs: 0, timeoutMs: 10_000 }
+  return {
+    ...{ server, port, held, ask, told },
+    drain: changed => drain({ ...front, closeWebSockets, ...times, ...changed }),
+  }
 }
 
 /** Resolves once a request for `/held` waits for its answer. */
@@ -60,16 +74,17 @@ async function isHeld(held: readonly ServerResponse[]): Promise<void> {
 }
 
 t.test('a server without connections is drained as soon as the delay is over', async t => {
-  const { server, closeIdle, port } = await startRig(t)
-  t.equal(await drain({ server, closeIdle, delayMs: 0, timeoutMs: 10_000 }), true)
+  const { server, drain, port, told } = await startRig(t)
+  t.equal(await drain(), true)
   t.equal(server.listening, false)
   const [error] = await once(connect({ port, host: '127.0.0.1' }), 'error')
   t.match(error, { code: 'ECONNREFUSED' })
+  t.same(told, ['to leave'], 'WebSockets are told once, when no new one can come')
 })
 
 t.test('requests are still answered during the delay', async t => {
-  const { server, closeIdle, ask } = await startRig(t)
-  const drained = drain({ server, closeIdle, delayMs: 200, timeoutMs: 10_000 })
+  const { server, drain, ask } = await startRig(t)
+  const drained = drain({ delayMs: 200 })
   const { socket, end } = ask('/')
   await once(socket, 'data')
   t.equal(server.listening, true)
@@ -78,29 +93,29 @@ t.test('requests are still answered during the delay', async t => {
 })
 
 t.test('an idle connection is closed, not waited for', async t => {
-  const { server, closeIdle, ask } = await startRig(t)
+  const { drain, ask } = await startRig(t)
   const { socket, end } = ask('/')
   await once(socket, 'data')
-  t.equal(await drain({ server, closeIdle, delayMs: 0, timeoutMs: 10_000 }), true)
+  t.equal(await drain(), true)
   t.match(await end, /ok$/)
 })
 
 t.test('a request in flight is answered, and its connection is closed behind it', async t => {
-  const { server, closeIdle, held, ask } = await startRig(t)
+  const { drain, held, ask } = await startRig(t)
   const { end } = ask('/held')
   await isHeld(held)
-  const drained = drain({ server, closeIdle, delayMs: 0, timeoutMs: 10_000 })
+  const drained = drain()
   setTimeout(() => held[0]?.end('late'), 150)
   t.equal(await drained, true)
   t.match(await end, /^HTTP\/1\.1 200 OK\r\n[^]*late$/)
 })
 
 t.test('what is not over when the time is up is cut, and said to be', async t => {
-  const { server, closeIdle, held, ask } = await startRig(t)
+  const { server, drain, held, ask } = await startRig(t)
   const { end } = ask('/held')
   await isHeld(held)
   held[0]?.write('half of it')
-  t.equal(await drain({ server, closeIdle, delayMs: 0, timeoutMs: 250 }), false)
+  t.equal(await drain({ timeoutMs: 250 }), false)
   t.match(await end, /half of it\r\n$/, 'without an end')
   t.equal(server.listening, false)
 })

@@ -1,8 +1,9 @@
 import { once } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { connect } from 'node:net'
+import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import { connect, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Reason } from '../../src/core/reasons.ts'
+import type { Upgrade } from '../../src/core/upgrade.ts'
 import { createServer, type ServerOptions } from '../../src/server/server.ts'
 import { lines, openRaw, sendRaw } from '../fixtures/raw.ts'
 
@@ -13,6 +14,7 @@ const answerTo = (reason: Reason) =>
 interface Seen {
   readonly method: string
   readonly rawHeaders: readonly string[]
+  readonly upgrade: Upgrade | undefined
 }
 
 interface Rig {
@@ -21,6 +23,7 @@ interface Rig {
   readonly seen: readonly Seen[]
   /** The reasons for which `onRefused` was asked, and whether they were to be counted. */
   readonly refused: readonly { readonly reason: Reason; readonly isNew: boolean }[]
+  readonly server: http.Server
   readonly closeIdle: () => void
 }
 
@@ -40,9 +43,9 @@ async function startServer(
     headersTimeoutMs: 5_000,
     requestTimeoutMs: 0,
     maxHeaderBytes: 81_920,
-    onRequest: (request, response) => {
+    onRequest: (request, response, upgrade) => {
       const { method = '', rawHeaders } = request
-      seen.push({ method, rawHeaders })
+      seen.push({ method, rawHeaders, upgrade })
       handle(request, response)
     },
     onRefused: (reason, isNew) => {
@@ -59,7 +62,7 @@ async function startServer(
   })
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
-  return { port: address.port, seen, refused, closeIdle }
+  return { port: address.port, server, seen, refused, closeIdle }
 }
 
 /** Never answers. */
@@ -102,6 +105,44 @@ t.test('every event by which a request can arrive leads to the one entry', async
     t.equal(seen.length, 1, `${request}: seen once`)
     t.same(refused, [], `${request}: not refused`)
   }
+})
+
+/** Passes on every upgrade, as node 20 does where later ones ask first. */
+async function startOldNode(t: Test, server: http.Server): Promise<number> {
+  const old = http.createServer()
+  old.on('upgrade', (...event) => server.emit('upgrade', ...event))
+  old.listen(0, '127.0.0.1')
+  await once(old, 'listening')
+  t.teardown(() => old.close())
+  return (old.address() as AddressInfo).port
+}
+
+t.test('an upgrade that is no WebSocket is a plain request, on every node', async t => {
+  const { port, server, seen } = await startServer(t)
+  for (const at of [port, await startOldNode(t, server)]) {
+    const head = ['POST / HTTP/1.1', 'Host: a', 'Connection: Upgrade', 'Upgrade: h2c']
+    const { statuses, closed } = await sendRaw(at, `${lines(...head, 'Content-Length: 5')}hello`)
+    t.same(statuses, [200])
+    t.ok(closed)
+  }
+  t.equal(seen.length, 2)
+  t.same(
+    seen.map(({ upgrade }) => upgrade),
+    [undefined, undefined],
+  )
+})
+
+t.test('a WebSocket is served in its turn, and is the last', async t => {
+  const { port, seen } = await startServer(t)
+  const ask = lines('GET /2 HTTP/1.1', 'Host: a', 'Connection: Upgrade', 'Upgrade: websocket')
+  const connection = openRaw(port)
+  connection.write(GET + ask + GET)
+  t.ok(await connection.closed(20_000))
+  t.equal(connection.text().match(/HTTP\/1\.1 200 OK/g)?.length, 2)
+  t.same(
+    seen.map(({ upgrade }) => upgrade !== undefined),
+    [false, true],
+  )
 })
 
 t.test('no header line is left out, however many and however often', async t => {
