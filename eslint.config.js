@@ -2,7 +2,7 @@ import tseslint from 'typescript-eslint'
 
 /** The strictest type-aware preset, and the few places where a test may be looser than the code it tests. */
 export default tseslint.config(
-  { ignores: ['dist/', '.demo/', '.tap/', '.cache/', 'node_modules/'] },
+  { ignores: ['dist/', '.suite/', '.demo/', '.tap/', '.cache/', 'node_modules/'] },
   {
     files: ['**/*.ts'],
     extends: [tseslint.configs.strictTypeChecked],

@@ -5,6 +5,7 @@
  * compare, so what can be listed is listed here.
  */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { pathToFileURL } from 'node:url'
 import { Registry, type MetricObject } from 'prom-client'
 import t from 'tap'
 import { SECTIONS, SETTINGS, type Readable, type Setting } from '../src/config/settings.ts'
@@ -120,7 +121,7 @@ t.test('every link to a file in the documents leads to one', async t => {
     'CONTRIBUTING.md',
   ]) {
     const text = readFileSync(file, 'utf8')
-    const folder = new URL(`../${file}`, import.meta.url)
+    const folder = pathToFileURL(file)
     for (const [, link = ''] of text.matchAll(/\]\(((?!https?:|#)[^)#]+)/g)) {
       t.doesNotThrow(() => readFileSync(new URL(link, folder)), `${file} -> ${link}`)
     }
