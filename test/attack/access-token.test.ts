@@ -18,6 +18,7 @@ import {
   signTexts,
   startIdp,
 } from '../fixtures/idp.ts'
+import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { startPlace } from '../fixtures/place.ts'
 import { startRecorder } from '../fixtures/recorder.ts'
 import { ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
@@ -387,7 +388,7 @@ t.test('without a rule for whom a token must be, or with a weak one, nothing sta
     const { status, stderr } = spawnSync(process.execPath, ['dist/main.js'], {
       env: { PATH: process.env['PATH'], ALB_ARNS: ARN, OIDC_ISSUER: ISSUER, ...settings },
       encoding: 'utf8',
-      timeout: 10_000,
+      timeout: PATIENCE_MS,
     })
     t.equal(status, 78, json(settings))
     t.match(stderr, says, json(settings))

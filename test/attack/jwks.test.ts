@@ -6,9 +6,6 @@
  */
 import t from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
-import { ask as askAdmin, freePorts } from '../../simulator/loopback.ts'
-import { startSidecar } from '../../simulator/sidecar.ts'
-import { createSigner } from '../../simulator/signer.ts'
 import {
   accessTokenFor,
   ALICE_AT_IDP,
@@ -16,9 +13,10 @@ import {
   createIdpKey,
   startIdp,
 } from '../fixtures/idp.ts'
-import { startPlace } from '../fixtures/place.ts'
+import { comesTrue } from '../fixtures/patience.ts'
+import { startPlace, type Seen } from '../fixtures/place.ts'
 import { startRecorder } from '../fixtures/recorder.ts'
-import { ARN, CLIENT, startRig } from '../fixtures/sidecar.ts'
+import { createLastingSigner, startProgram, startRig } from '../fixtures/sidecar.ts'
 import { headersOf, lineOf, signedIn, visit } from '../fixtures/visit.ts'
 import { each, eventually } from './rows.ts'
 
@@ -51,8 +49,9 @@ t.test('an outage of the provider is not felt by known keys, nor is it an open d
 
 /** T-18: whoever names keys that do not exist must not make us ask for each of them. */
 t.test('a hundred unknown keys are one look at the key set', async t => {
-  const { idp, data, access, ask, refused, rig } = flooded
+  const { idp, data, access, ask, rig } = flooded
   const before = idp.jwksFetches()
+  const startedAt = Date.now()
   const alices = data()
   const forger = createIdpKey()
   await each(Array.from({ length: 100 }), async () => {
@@ -60,18 +59,25 @@ t.test('a hundred unknown keys are one look at the key set', async t => {
     const seen = await ask(signedIn(alices, access({ key: forger, header: { kid } })))
     t.match(seen, { status: 401, arrived: false })
   })
-  t.equal(idp.jwksFetches() - before, 1, 'asked once')
+  const looks = idp.jwksFetches() - before
+  t.ok(looks >= 1, 'asked')
+  t.ok(looks <= 1 + (Date.now() - startedAt) / 30_000, `asked ${looks} times: once in 30 s`)
   const lookups = async (result: string) =>
     rig.metric(`alb_auth_key_cache_lookups_total{keys="jwks",result="${result}"}`)
   t.equal((await lookups('negative')) + (await lookups('miss')), 100, 'every look-up is counted')
   t.ok((await lookups('negative')) > 0, 'and most were answered from memory')
   t.match(await ask(signedIn(alices, access())), { status: 200 }, 'known keys do not wait')
 
-  const rotated = idp.rotate()
-  await refused(t, signedIn(alices, access({ key: rotated })), {
-    is: 'a key that is new within the thirty seconds',
-    reason: 'key_unknown',
+  // Twice within thirty seconds: the first may be worth a look, the second is not.
+  let seen: Seen | undefined
+  await comesTrue(async () => {
+    const startedAt = Date.now()
+    await ask(signedIn(alices, access({ key: forger, header: { kid: crypto.randomUUID() } })))
+    seen = await ask(signedIn(alices, access({ key: idp.rotate() })))
+    return Date.now() - startedAt < 30_000
   })
+  t.match(seen, { status: 401, arrived: false }, 'a key that is new within the thirty seconds')
+  t.match(await lineOf(rig.output, seen!.answer), { reason: 'key_unknown' })
 })
 
 /** THREATS T-20, R3: revoking a key is the provider's only way to take tokens back. */
@@ -98,31 +104,17 @@ t.test('before the keys were ever read', { jobs: 2 }, t => {
   t.test('required: not ready, and nobody is let in or sent away for good', async t => {
     const idp = await startIdp(t)
     idp.fault = 'status_500'
-    const signer = createSigner({ arn: ARN, client: CLIENT, issuer: idp.issuer })
+    const signer = createLastingSigner(idp.issuer)
     const keys = await startKeyServer({ keys: [signer] })
     t.teardown(keys.close)
-    const [port = 0, adminPort = 0] = await freePorts([0, 0])
-    const starting = startSidecar({
-      ...{ main: 'dist/main.js', port, adminPort },
-      settings: {
-        UPSTREAM_URL: `http://127.0.0.1:${recorder.port}`,
-        ...{ ALB_ARNS: ARN, ALB_CLIENT_IDS: CLIENT, OIDC_ISSUER: idp.issuer },
-        ALB_KEY_URL: `${keys.url}/{region}/{kid}`,
-        ...{ ACCESS_TOKEN: 'required', NOAUTH_PATHS: '/open', DRAIN_DELAY: '0s' },
-      },
+    const { port, adminPort } = await startProgram(t, {
+      UPSTREAM_URL: `http://127.0.0.1:${recorder.port}`,
+      ...{ OIDC_ISSUER: idp.issuer, ALB_KEY_URL: `${keys.url}/{region}/{kid}` },
+      ...{ ACCESS_TOKEN: 'required', NOAUTH_PATHS: '/open' },
     })
-    const admin = `http://127.0.0.1:${adminPort}`
-    const answers = (path: string, expected: number) =>
-      eventually(
-        () =>
-          askAdmin(admin, path).then(
-            ({ status }) => status === expected,
-            () => false,
-          ),
-        8_000,
-      )
-    t.ok(await answers('/healthz', 200), 'alive')
-    t.ok(await answers('/readyz', 503), 'but not ready')
+    const admin = async (target: string) => (await visit(adminPort, { target })).status
+    t.equal(await admin('/healthz'), 200, 'alive')
+    t.equal(await admin('/readyz'), 503, 'but not ready')
     const good = signedIn(signer.sign(claims), accessTokenFor(idp, 'generic'))
     for (const time of ['once', 'again']) {
       const refused = await visit(port, { headers: good })
@@ -134,10 +126,9 @@ t.test('before the keys were ever read', { jobs: 2 }, t => {
     t.match(await visit(port, { target: '/open' }), { status: 200 }, 'open paths go on')
     t.match(await visit(port, { target: '/open', headers: good }), { status: 200 })
     idp.fault = undefined
-    const began = Date.now()
-    const sidecar = await starting
-    t.teardown(sidecar.stop)
-    t.ok(Date.now() - began < 6_000, 'ready soon after the provider is back')
+    // Patience is far shorter than the five minutes between two readings that went well.
+    const isReady = async () => (await admin('/readyz')) === 200
+    t.ok(await eventually(isReady), 'ready soon after the provider is back')
     t.match(await visit(port, { headers: good }), { status: 200 }, 'and then it is let in')
   })
 
@@ -157,7 +148,7 @@ t.test('before the keys were ever read', { jobs: 2 }, t => {
     idp.fault = undefined
     const back = () =>
       visit(rig.port, { headers: signedIn(data, token) }).then(({ status }) => status === 200)
-    t.ok(await eventually(back, 8_000), 'and it recovers by itself')
+    t.ok(await eventually(back), 'and it recovers by itself')
   })
   t.end()
 })

@@ -3,14 +3,14 @@
  * takes out what a client must not say and puts in who it is. It verifies the token properly and even
  * looks for dot segments. It is here to be attacked; nothing imports it.
  *
- * Environment: `PORT`, `UPSTREAM`, and `PUBLIC_KEY`, the one key it trusts. Paths below `/open/` need no
- * token.
+ * Environment: `UPSTREAM`, and `PUBLIC_KEY`, the one key it trusts. It writes down the port that it
+ * listens on. Paths below `/open/` need no token.
  */
 import { verify } from 'node:crypto'
 import { Agent, createServer } from 'node:http'
 import httpProxy from 'http-proxy'
 
-const { PORT, UPSTREAM, PUBLIC_KEY } = process.env
+const { UPSTREAM, PUBLIC_KEY } = process.env
 const OWNED = ['x-forwarded-user', 'x-forwarded-groups']
 
 const proxy = httpProxy.createProxyServer({
@@ -30,12 +30,13 @@ proxy.on('error', (_error, _request, response) => {
   else response.writeHead(502).end('bad gateway')
 })
 
-createServer((request, response) => {
+const server = createServer((request, response) => {
   request.user = userOf(request.headers['x-amzn-oidc-data'])
   if (request.user === undefined && !isOpen(request.url))
     response.writeHead(401).end('who are you?')
   else proxy.web(request, response)
-}).listen(Number(PORT), '127.0.0.1')
+})
+server.listen(0, '127.0.0.1', () => console.log(server.address().port))
 
 function isOpen(url) {
   const path = decodeURIComponent(url.split('?')[0])

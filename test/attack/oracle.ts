@@ -76,7 +76,7 @@ export function foreign({ headers, trailers }: FramedRequest, assertable: Assert
   return [...headers.filter(isForeign), ...trailers]
 }
 
-/** Waits, at most five seconds, until no request is under way. */
+/** Waits until no request is under way. */
 export async function quiet(rig: Rig): Promise<void> {
   await eventually(async () => (await rig.metric('alb_auth_requests_in_flight')) === 0)
 }

@@ -7,12 +7,20 @@
 import { createHmac, createSign, generateKeyPairSync, randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import { createServer } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { createSigner, type Overrides, type Signer } from '../../simulator/signer.ts'
+import { eventually } from '../fixtures/patience.ts'
 import { openRaw, readAnswer, lines } from '../fixtures/raw.ts'
 import { startRecorder, valuesIn } from '../fixtures/recorder.ts'
-import { ALICE, ARN, CLIENT, ISSUER, startRig, type Rig } from '../fixtures/sidecar.ts'
+import {
+  ALICE,
+  ARN,
+  CLIENT,
+  createLastingSigner,
+  ISSUER,
+  startRig,
+  type Rig,
+} from '../fixtures/sidecar.ts'
 import { tag } from './rows.ts'
 import { startOracle } from './oracle.ts'
 
@@ -21,9 +29,10 @@ recorder.answerAt = 'end'
 const rig = await startRig(t, recorder.port, {
   NOAUTH_PATHS: '/open/*',
   // Wide, so that a slow machine is not mistaken for an expired token.
-  CLOCK_TOLERANCE: '30s',
+  CLOCK_TOLERANCE: '60s',
+  KEY_NEGATIVE_TTL: '5m',
 })
-/** The same with little patience for keys. */
+/** One that forgets soon what it was told of unknown keys, and one with little patience for keys. */
 const short = await startRig(t, recorder.port, { KEY_NEGATIVE_TTL: '300ms' })
 const faulty = await startRig(t, recorder.port, { KEY_FETCH_TIMEOUT: '500ms' })
 const { signer } = rig
@@ -104,9 +113,9 @@ const show = (value: unknown): string => (value === undefined ? 'absent' : JSON.
 const now = Math.floor(Date.now() / 1000)
 const header = {
   ...{ typ: 'JWT', kid: signer.kid, alg: 'ES256', iss: ISSUER, client: CLIENT, signer: ARN },
-  exp: now + 120,
+  exp: now + 3_600,
 }
-const payload = { ...ALICE, exp: now + 120, iss: ISSUER }
+const payload = { ...ALICE, exp: now + 3_600, iss: ISSUER }
 
 async function refuses(t: Tap, rows: readonly Row[]): Promise<void> {
   for (const { what, token, reason } of rows) {
@@ -195,7 +204,7 @@ t.test(
 )
 
 t.test('a token that claims to be ours is not, if it was signed with another key', async t => {
-  const foreign = createSigner({ arn: ARN, client: CLIENT, issuer: ISSUER })
+  const foreign = createLastingSigner()
   const ours = rig.token()
   const [head = '', body = '', tail = ''] = ours.split('.')
   const bytes = Buffer.from(tail, 'base64url')
@@ -371,7 +380,8 @@ t.test('a token is as old as its header says, and as its payload says', async t 
       JSON.stringify({ ...header, exp: undefined }).replace(/\}$/, `,"exp":${exp}}`),
       JSON.stringify({ ...payload, exp: undefined }),
     )
-  const [past, future] = [now - 60, now + 120]
+  // Behind us by more than the tolerance.
+  const [past, future] = [now - 1_000, now + 3_600]
   await refuses(t, [
     ...(
       [
@@ -408,8 +418,9 @@ t.test('a token is as old as its header says, and as its payload says', async t 
     { what: 'exp is -1e999', token: raw('-1e999'), reason: 'claims_invalid' },
   ])
   t.same(await ask([data(good(expiring(future, undefined)))]), BELIEVED, 'silent payload')
-  t.same(await ask([data(good(expiring(now + 119.5, now + 119.5)))]), BELIEVED, 'a fraction')
-  t.same(await ask([data(good(expiring(now, now)))]), BELIEVED, 'within CLOCK_TOLERANCE')
+  t.same(await ask([data(good(expiring(future + 0.5, future + 0.5)))]), BELIEVED, 'a fraction')
+  const present = Date.now() / 1_000
+  t.same(await ask([data(good(expiring(present, present)))]), BELIEVED, 'within CLOCK_TOLERANCE')
 })
 
 /** T-07, T-15, T-16: one token, one spelling; anything else is endless spellings of a good one. */
@@ -529,14 +540,20 @@ t.test('an open path takes nobody’s word, and counts it', async t => {
 
 /** T-19: what the endpoint says it does not know may be known a moment later. */
 t.test('an unknown key is asked for once, and forgiven', async t => {
-  const late = createSigner({ arn: ARN, client: CLIENT, issuer: ISSUER })
-  const token = late.sign(ALICE)
+  const never = createLastingSigner().sign(ALICE)
+  t.same(await ask([data(never)]), refusal('key_unknown', 1))
+  t.same(await ask([data(never)]), refusal('key_unknown', 0), 'remembered')
+
+  const late = createLastingSigner()
+  const token = good(late.sign(ALICE))
   t.same(await ask([data(token)], { on: short }), refusal('key_unknown', 1))
-  t.same(await ask([data(token)], { on: short }), refusal('key_unknown', 0), 'remembered')
   short.keys.publish(late)
-  await sleep(400)
-  const path = `/late${tag()}`
-  t.match(await ask([data(good(token))], { on: short, path }), { status: 200, fetches: 1 })
+  let forgiven: Outcome | undefined
+  await eventually(async () => {
+    forgiven = await ask([data(token)], { on: short, path: `/late${tag()}` })
+    return forgiven.status === 200
+  })
+  t.match(forgiven, { status: 200, fetches: 1, arrived: true }, 'asked for again')
 })
 
 /**
@@ -587,25 +604,26 @@ t.test('a key server that misbehaves', async t => {
     { what: 'fails', answer: response => response.writeHead(500).end() },
     { what: 'hangs up', answer: response => response.destroy() },
   ]
-  const late = createSigner({ arn: ARN, client: CLIENT, issuer: ISSUER })
+  const late = createLastingSigner()
   faulty.keys.publish(late)
   for (const { what, answer } of rows) {
     faulty.keys.answer = (_request, response) => {
       answer(response)
       return true
     }
-    const startedAt = Date.now()
+    // A client is given up on after a minute, and an answer that KEY_FETCH_TIMEOUT ends comes before.
     t.match(
       await ask([data(late.sign(ALICE))], { on: faulty }),
       { status: 503, counted: ['key_unavailable/alb'], arrived: false },
-      what,
+      `${what}: in time`,
     )
-    t.ok(Date.now() - startedAt < 5_000, `${what}: in time`)
   }
   t.equal(redirected, 0, 'a redirect is not followed')
   faulty.keys.answer = undefined
+  // Half a second may still be too little for a busy machine.
   const token = good(late.sign(ALICE))
-  t.match(await ask([data(token)], { on: faulty }), { status: 200 }, 'and then it is well again')
+  const isWell = async () => (await ask([data(token)], { on: faulty })).status === 200
+  t.ok(await eventually(isWell), 'and then it is well again')
 })
 
 /**
@@ -614,6 +632,7 @@ t.test('a key server that misbehaves', async t => {
  */
 t.test('a flood of invented keys is not passed on, and nobody waits behind it', async t => {
   const fetched = rig.keys.requests.length
+  const startedAt = Date.now()
   const invented = Array.from({ length: 300 }, async () => {
     const token = sign({ header: { kid: randomUUID() } })
     const connection = openRaw(rig.port)
@@ -632,7 +651,9 @@ t.test('a flood of invented keys is not passed on, and nobody waits behind it', 
   const statuses = await Promise.all(invented)
   t.same(new Set(statuses), new Set([401, 503]), 'all others do not')
   const asked = rig.keys.requests.length - fetched
-  t.ok(asked <= 20, `the key server was asked ${asked} times, not 300`)
+  // Ten at once, and then one a second for as long as this machine takes.
+  const budget = 11 + (Date.now() - startedAt) / 1_000
+  t.ok(asked <= budget, `the key server was asked ${asked} times, not 300`)
   t.ok(
     rig.keys.requests.every(path => /^\/eu-central-1\/[0-9a-f-]{36}$/.test(path)),
     'never for anything but a UUID',

@@ -2,10 +2,10 @@
  * Verified tokens are remembered, which must be seen in the metrics and nowhere else: not in who is
  * let in, not for how long, and not for whose access token goes with whose sign-in (THREATS T-21).
  */
-import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { MALLORY } from '../fixtures/idp.ts'
-import { startPlace, type Place } from '../fixtures/place.ts'
+import { givenTime, reached } from '../fixtures/patience.ts'
+import { startPlace, type Place, type Seen } from '../fixtures/place.ts'
 import { startRecorder } from '../fixtures/recorder.ts'
 import { lineOf, signedIn } from '../fixtures/visit.ts'
 
@@ -92,17 +92,25 @@ t.test('a known signature does not vouch for another payload', async t => {
 
 t.test('a remembered token expires on time', async t => {
   const { data, access, ask, rig } = caching
-  const soon = { exp: Math.floor(Date.now() / 1_000) + 3 }
-  const shortAlb = signedIn(data({ header: soon, payload: soon }), access())
-  const shortAccess = signedIn(data(), access({ payload: soon }))
-  for (const headers of [shortAlb, shortAlb, shortAccess, shortAccess]) {
-    t.match(await ask(headers), { status: 200 }, 'good, at first and from the cache')
-  }
-  await sleep(3_300)
-  for (const [source, headers] of [
-    ['alb', shortAlb],
-    ['access_token', shortAccess],
-  ] as const) {
+  let soon = { exp: 0 }
+  let short: Readonly<Record<'alb' | 'access_token', string[]>> = { alb: [], access_token: [] }
+  let before: Seen[] = []
+  await givenTime(2_000, async ms => {
+    soon = { exp: Math.ceil((Date.now() + ms) / 1_000) }
+    short = {
+      alb: signedIn(data({ header: soon, payload: soon }), access()),
+      access_token: signedIn(data(), access({ payload: soon })),
+    }
+    before = []
+    for (const headers of [short.alb, short.alb, short.access_token, short.access_token]) {
+      before.push(await ask(headers))
+    }
+    return Date.now() < soon.exp * 1_000
+  })
+  for (const seen of before) t.match(seen, { status: 200 }, 'good, at first and from the cache')
+  await reached(soon.exp)
+  for (const source of ['alb', 'access_token'] as const) {
+    const headers = short[source]
     for (const time of ['once', 'twice']) {
       const seen = await ask(headers)
       t.match(seen, { status: 401, arrived: false }, `${source}, ${time}`)

@@ -14,8 +14,10 @@ import {
   type ForwardOptions,
   type Outgoing,
 } from '../../src/forward/forward.ts'
-import { lines, openRaw, sendRaw } from '../fixtures/raw.ts'
+import { comesTrue, givenTime, PATIENCE_MS } from '../fixtures/patience.ts'
+import { CLOSED_PORT, lines, openRaw, sendRaw } from '../fixtures/raw.ts'
 import { startRecorder, type Recorder } from '../fixtures/recorder.ts'
+import { stretch } from '../fixtures/timers.ts'
 import { until } from '../fixtures/until.ts'
 
 // Most of the time here is spent waiting.
@@ -24,6 +26,8 @@ t.jobs = 4
 interface Rig {
   readonly port: number
   readonly forward: Forward
+  /** How many exchanges have begun. */
+  readonly begun: () => number
   /** How each exchange ended, in order. */
   readonly ended: readonly Forwarded[]
   /** What was reported beside them, as `kind: detail`. */
@@ -46,13 +50,14 @@ async function startRig(
   const reported: string[] = []
   const ended: Forwarded[] = []
   const waiting: ((end: Forwarded) => void)[] = []
+  let begun = 0
   const forward = createForward({
     protocol: 'http:',
     host: '127.0.0.1',
     port: 0,
     connections: 8,
-    connectTimeoutMs: 2_000,
-    headersTimeoutMs: 2_000,
+    connectTimeoutMs: PATIENCE_MS,
+    headersTimeoutMs: PATIENCE_MS,
     idleTimeoutMs: 0,
     maxHeaderBytes: 16_384,
     webSocketMaxAgeMs: 0,
@@ -64,6 +69,7 @@ async function startRig(
   const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     const outgoing = outgoingOf(request, response)
     request.on('error', () => undefined)
+    begun++
     void forward.forward({ ...outgoing, ...alter(outgoing) }).then(end => {
       if (end.outcome === 'failed') response.writeHead(599, end.reason).end()
       ended.push(end)
@@ -78,7 +84,7 @@ async function startRig(
     server.closeAllConnections()
   })
   const nextEnd = () => new Promise<Forwarded>(resolve => waiting.push(resolve))
-  return { port, forward, ended, reported, nextEnd }
+  return { port, forward, begun: () => begun, ended, reported, nextEnd }
 }
 
 /** What the steps before would have made of a request. */
@@ -376,9 +382,6 @@ t.test('what fails before an answer has a reason, and the response is untouched'
   const plain = createServer(socket => {
     socket.on('error', () => undefined).end('HTTP/1.1 400 Bad Request\r\n\r\n')
   })
-  const closed = createServer()
-  const closedPort = await listen(t, closed)
-  closed.close()
   const recorder = await startRecorder(t)
   const cut = (bytes: string) => (socket: Socket) => {
     socket.write(bytes)
@@ -395,7 +398,7 @@ t.test('what fails before an answer has a reason, and the response is untouched'
   }[] = [
     {
       application: 'that refuses the connection',
-      options: { port: closedPort },
+      options: { port: CLOSED_PORT },
       reason: 'upstream_unreachable',
       report: /^unreachable: .*ECONNREFUSED/,
     },
@@ -541,45 +544,54 @@ t.test('a request is sent again only if a reused connection died without a byte'
     { request: 'GET after a byte', then: stammer, sent: lines('GET /2 HTTP/1.1'), again: false },
   ]
   for (const { request, then = die, sent, again } of cases) {
-    const { port, recorder, ended } = await startBoth(t, onceThen(then))
-    await sendRaw(port, lines('GET /1 HTTP/1.1', 'Host: a', 'Connection: close'))
-    const { statuses } = await sendRaw(port, sent.replace(/\r\n/, '\r\nConnection: close\r\n'))
-    t.same(statuses, [again ? 200 : 599], request)
-    const targets = recorder.requests().map(({ line }) => line.split(' ')[1])
-    t.same(targets, again ? ['/1', '/2', '/2'] : ['/1', '/2'], request)
-    if (!again) t.match(ended[1], { outcome: 'failed', reason: 'upstream_unreachable' }, request)
+    const found = { statuses: [] as readonly number[], targets: [] as unknown[], end: {} }
+    // An unused connection is not kept for long, and a slow machine may be too late for it.
+    const isReused = await comesTrue(async () => {
+      const { port, recorder, ended } = await startBoth(t, onceThen(then))
+      await sendRaw(port, lines('GET /1 HTTP/1.1', 'Host: a', 'Connection: close'))
+      const close = '\r\nConnection: close\r\n'
+      found.statuses = (await sendRaw(port, sent.replace(/\r\n/, close))).statuses
+      found.targets = recorder.requests().map(({ line }) => line.split(' ')[1])
+      found.end = ended[1]!
+      return recorder.connections[0]!.bytes.includes(' /2 ')
+    })
+    t.ok(isReused, `${request}: on a connection that had been used`)
+    t.same(found.statuses, [again ? 200 : 599], request)
+    t.same(found.targets, again ? ['/1', '/2', '/2'] : ['/1', '/2'], request)
+    if (!again) t.match(found.end, { outcome: 'failed', reason: 'upstream_unreachable' }, request)
   }
 })
 
 t.test('a request is not sent a third time, nor again on a new connection', async t => {
-  const { port, recorder } = await startBoth(
-    t,
-    onceThen(socket => socket.destroy()),
-  )
-  const both = await Promise.all([1, 2].map(() => sendRaw(port, GET)))
-  t.same(
-    both.map(({ statuses }) => statuses),
-    [[200], [200]],
-  )
-  t.equal(recorder.connections.length, 2, 'two connections to reuse')
-  const { statuses } = await sendRaw(port, GET)
-  t.same(statuses, [599])
-  t.equal(recorder.requests().length, 4, 'two at first, then one on each')
+  let statuses: (readonly number[])[] = []
+  let requests = 0
+  const areReused = await comesTrue(async () => {
+    // The first two are answered together, so that there are two connections to reuse.
+    const held: Socket[] = []
+    const { port, recorder } = await startBoth(t, (socket, seen) => {
+      if (seen.split(' HTTP/1.1\r\n').length > 2) socket.destroy()
+      else if (held.push(socket) === 2) for (const each of held) each.write(OK)
+    })
+    const both = await Promise.all([1, 2].map(() => sendRaw(port, GET)))
+    statuses = [...both, await sendRaw(port, GET)].map(answer => answer.statuses)
+    requests = recorder.requests().length
+    return recorder.connections.length === 2
+  })
+  t.ok(areReused, 'two connections to reuse')
+  t.same(statuses, [[200], [200], [599]])
+  t.equal(requests, 4, 'two at first, then one on each')
 
-  recorder.reset()
-  recorder.answer = socket => socket.destroy()
+  const { port, recorder } = await startBoth(t, socket => socket.destroy())
   t.same((await sendRaw(port, GET)).statuses, [599])
   t.equal(recorder.requests().length, 1, 'once on a new one')
 })
 
 t.test('as many requests again as connections may wait; one more is refused', async t => {
   const held: Socket[] = []
-  const { port, forward, reported, recorder } = await startBoth(t, socket => held.push(socket), {
-    connections: 2,
-  })
+  const rig = await startBoth(t, socket => held.push(socket), { connections: 2 })
+  const { port, forward, reported, recorder } = rig
   const waiting = [1, 2, 3, 4].map(() => sendRaw(port, GET))
-  await until(() => held.length === 2)
-  await new Promise(resolve => setTimeout(resolve, 50))
+  await until(() => held.length === 2 && rig.begun() === 4)
   t.match((await sendRaw(port, GET)).text, /^HTTP\/1\.1 599 upstream_saturated\r\n/)
   t.match(reported, [/^saturated: UPSTREAM_CONNECTIONS are busy/])
   t.equal(recorder.connections.length, 2)
@@ -601,36 +613,46 @@ t.test('as many requests again as connections may wait; one more is refused', as
 
 t.test('a place that is waited for too long, or by nobody any more, is given up', async t => {
   const endless = `${lines('HTTP/1.1 200 OK', 'Content-Length: 9')}five `
-  const { port, ended, reported, recorder } = await startBoth(t, endless, {
-    connections: 1,
-    headersTimeoutMs: 200,
-  })
-  const occupant = connect({ port, host: '127.0.0.1' })
-  t.teardown(() => occupant.destroy())
-  occupant.write(GET)
-  await once(occupant, 'data')
-
+  const occupied = async (options: Partial<ForwardOptions> = {}) => {
+    const rig = await startBoth(t, endless, { connections: 1, ...options })
+    const occupant = openRaw(rig.port)
+    t.teardown(occupant.reset)
+    occupant.write(GET)
+    return { ...rig, isOccupied: await occupant.until(/^HTTP\/1\.1 200 [^]*five $/) }
+  }
+  const { port, begun, ended, reported, recorder } = await occupied()
   const leaving = connect({ port, host: '127.0.0.1' })
   leaving.write(GET)
-  await new Promise(resolve => setTimeout(resolve, 50))
+  await until(() => begun() === 2)
   leaving.destroy()
   await until(() => ended.length === 1)
   t.same(ended, [{ outcome: 'client_gone' }])
   t.same(reported, [])
+  t.equal(recorder.requests().length, 1, 'it was not sent')
 
-  t.match((await sendRaw(port, GET)).text, /^HTTP\/1\.1 599 upstream_timeout\r\n/)
-  t.same(reported, ['timeout: no free connection within UPSTREAM_HEADERS_TIMEOUT'])
-  t.equal(recorder.requests().length, 1, 'neither was sent')
+  let late = { text: '', reported: [] as readonly string[], requests: 0 }
+  await givenTime(200, async headersTimeoutMs => {
+    const rig = await occupied({ headersTimeoutMs })
+    const { text } = await sendRaw(rig.port, GET)
+    late = { text, reported: rig.reported, requests: rig.recorder.requests().length }
+    return rig.isOccupied
+  })
+  t.match(late.text, /^HTTP\/1\.1 599 upstream_timeout\r\n/)
+  t.same(late.reported, ['timeout: no free connection within UPSTREAM_HEADERS_TIMEOUT'])
+  t.equal(late.requests, 1, 'nor was this one sent')
 })
 
 t.test('connections are kept for reuse until they are all closed', async t => {
-  const { port, forward, recorder } = await startBoth(t, OK)
-  t.equal(forward.connections(), 0)
-  for (let at = 0; at < 3; at++) t.same((await sendRaw(port, GET)).statuses, [200])
-  t.equal(recorder.connections.length, 1)
-  t.equal(forward.connections(), 1)
-  forward.close()
-  await until(() => forward.connections() === 0)
+  const isKept = await comesTrue(async () => {
+    const { port, forward, recorder } = await startBoth(t, OK)
+    t.equal(forward.connections(), 0)
+    for (let at = 0; at < 3; at++) t.same((await sendRaw(port, GET)).statuses, [200])
+    const open = forward.connections()
+    forward.close()
+    await until(() => forward.connections() === 0)
+    return recorder.connections.length === 1 && open === 1
+  })
+  t.ok(isKept, 'three requests, one connection')
 })
 
 t.test('the answer says that its connection ends, when it does', async t => {
@@ -663,13 +685,17 @@ t.test('an answer that breaks off breaks off for the client too', async t => {
     },
   ]
   for (const { answer, sent, leave = (socket: Socket) => socket.destroy() } of cases) {
+    let application: Socket | undefined
     const { port, ended, reported } = await startBoth(t, socket => {
+      application = socket
       socket.write(sent)
-      setTimeout(leave, 20, socket)
     })
-    const { text, closed } = await sendRaw(port, GET, { answers: 2 })
-    t.match(text, /five (?:\r\n)?$/, `${answer}: no end`)
-    t.ok(closed, answer)
+    const client = openRaw(port)
+    client.write(GET)
+    await client.until(/five /)
+    leave(application!)
+    t.ok(await client.closed(), answer)
+    t.match(client.text(), /five (?:\r\n)?$/, `${answer}: no end`)
     await until(() => ended.length === 1)
     t.same(ended, [{ outcome: 'broken_off', status: 200 }], answer)
     t.same(reported, ['aborted: the answer broke off'], answer)
@@ -685,43 +711,54 @@ t.test('an answer that pauses for too long is broken off, one that goes on is no
   await until(() => pausing.ended.length === 1)
   t.same(pausing.ended, [{ outcome: 'broken_off', status: 200 }])
 
-  const steady = await startBoth(
-    t,
-    socket => {
-      socket.write(head)
-      let left = 10
-      const timer = setInterval(() => {
-        socket.write(left-- > 0 ? '4\r\ntick\r\n' : '0\r\n\r\n')
-        if (left < 0) clearInterval(timer)
-      }, 60)
-    },
-    { idleTimeoutMs: 400 },
-  )
-  const { body } = parts((await sendRaw(steady.port, GET, { answers: 2, patienceMs: 900 })).text)
-  t.match(body, /^(?:4\r\ntick\r\n){10}0\r\n\r\n$/)
-  t.same(steady.ended, [{ outcome: 'sent', status: 200 }])
+  let found = { body: '', ended: [] as readonly Forwarded[] }
+  await givenTime(200, async idleTimeoutMs => {
+    const { port, ended } = await startBoth(
+      t,
+      socket => {
+        socket.write(head)
+        let left = 10
+        const timer = setInterval(() => {
+          socket.write(left-- > 0 ? '4\r\ntick\r\n' : '0\r\n\r\n')
+          if (left < 0) clearInterval(timer)
+        }, idleTimeoutMs / 5)
+        socket.on('close', () => {
+          clearInterval(timer)
+        })
+      },
+      { idleTimeoutMs },
+    )
+    found = { body: parts((await sendRaw(port, GET)).text).body, ended }
+    return found.body.endsWith('0\r\n\r\n')
+  })
+  t.match(found.body, /^(?:4\r\ntick\r\n){10}0\r\n\r\n$/)
+  await until(() => found.ended.length === 1)
+  t.same(found.ended, [{ outcome: 'sent', status: 200 }])
 })
 
 t.test('a request that makes progress pushes back the time for its answer', async t => {
-  const { port } = await startBoth(
-    t,
-    socket => {
-      socket.on('data', chunk => {
-        if (chunk.toString().includes('last')) socket.write(OK)
-      })
-    },
-    { headersTimeoutMs: 400 },
-  )
-  const socket = connect({ port, host: '127.0.0.1' })
-  t.teardown(() => socket.destroy())
-  socket.write(lines('POST / HTTP/1.1', 'Host: a', 'Content-Length: 44'))
-  for (let at = 0; at < 10; at++) {
-    socket.write('more')
-    await new Promise(resolve => setTimeout(resolve, 60))
-  }
-  socket.write('last')
-  const [answer] = (await once(socket, 'data')) as [Buffer]
-  t.match(answer.toString(), /^HTTP\/1\.1 200 /)
+  const isAnswered = await givenTime(200, async headersTimeoutMs => {
+    const { port } = await startBoth(
+      t,
+      socket => {
+        socket.on('data', chunk => {
+          if (chunk.toString().includes('last')) socket.write(OK)
+        })
+      },
+      { headersTimeoutMs },
+    )
+    const client = openRaw(port)
+    t.teardown(client.reset)
+    client.write(lines('POST / HTTP/1.1', 'Host: a', 'Content-Length: 44'))
+    for (let at = 0; at < 10; at++) {
+      client.write('more')
+      await new Promise(resolve => setTimeout(resolve, headersTimeoutMs / 5))
+    }
+    client.write('last')
+    await client.until(/^HTTP\/1\.1 \d{3} /)
+    return client.text().startsWith('HTTP/1.1 200 ')
+  })
+  t.ok(isAnswered)
 })
 
 t.test('a client that left is not asked for', async t => {
@@ -797,6 +834,8 @@ t.test('a client that leaves between the head of an answer and its body is gone'
 })
 
 t.test('an answer that comes before the request is over reaches its client', async t => {
+  // How long the rest of a body is waited for.
+  stretch(t, 1_000)
   const complete: boolean[] = []
   const { port, ended, forward } = await startBoth(
     t,
@@ -863,7 +902,7 @@ t.test('a WebSocket is a tunnel once the application has agreed to it', async t 
   t.equal(forward.webSockets(), 1)
   t.equal(forward.connections(), 1)
   forward.closeWebSockets()
-  t.ok(await client.closed(20_000))
+  t.ok(await client.closed())
   await until(() => forward.webSockets() === 0)
   t.equal(forward.connections(), 0)
 })

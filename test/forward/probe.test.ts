@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createProbe } from '../../src/forward/probe.ts'
+import { eventually, PATIENCE_MS } from '../fixtures/patience.ts'
 
 /** A server that counts who connects. */
 async function startServer(t: Test, path?: string) {
@@ -32,23 +33,24 @@ async function startDeaf(t: Test): Promise<number> {
     const server = require('node:net').createServer()
     server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => {
       require('node:fs').writeSync(1, String(server.address().port))
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20_000)
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     })`
   const child = spawn(process.execPath, ['-e', program], { env: {} })
   t.teardown(() => child.kill('SIGKILL'))
   const [output] = (await once(child.stdout, 'data')) as [Buffer]
   const port = Number(output)
-  for (let at = 0; at < 8; at++) {
-    const filler = connect({ port, host: '127.0.0.1' }).on('error', () => undefined)
+  const fillers = Array.from({ length: 8 }, () => connect({ port, host: '127.0.0.1' }))
+  for (const filler of fillers) {
+    filler.on('error', () => undefined)
     t.teardown(() => filler.destroy())
   }
-  await new Promise(resolve => setTimeout(resolve, 50))
+  await eventually(() => fillers.some(filler => !filler.connecting))
   return port
 }
 
 t.test('an application that takes connections is there, one that does not is not', async t => {
   const { port, server } = await startServer(t)
-  const options = { host: '127.0.0.1', port, timeoutMs: 2_000, now: () => 0 }
+  const options = { host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => 0 }
   t.equal(await createProbe(options)(), true)
   server.close()
   t.equal(await createProbe(options)(), false)
@@ -61,7 +63,7 @@ t.test('a socket path is asked in place of host and port', async t => {
   })
   const socketPath = join(directory, 'app.sock')
   const { server } = await startServer(t, socketPath)
-  const options = { host: 'localhost', port: 80, socketPath, timeoutMs: 2_000, now: () => 0 }
+  const options = { host: 'localhost', port: 80, socketPath, timeoutMs: PATIENCE_MS, now: () => 0 }
   t.equal(await createProbe(options)(), true)
   server.close()
   t.equal(await createProbe(options)(), false)
@@ -75,8 +77,9 @@ t.test('an application that does not take a connection in time is not there', as
 t.test('an answer serves for half a second, and no longer', async t => {
   const { port, seen, server } = await startServer(t)
   let time = 1_000
-  const probe = createProbe({ host: '127.0.0.1', port, timeoutMs: 2_000, now: () => time })
+  const probe = createProbe({ host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => time })
   t.same(await Promise.all([probe(), probe(), probe()]), [true, true, true])
+  await eventually(() => seen.connections > 0)
   t.equal(seen.connections, 1, 'asked at once')
   time = 1_500
   server.close()
@@ -88,6 +91,7 @@ t.test('an answer serves for half a second, and no longer', async t => {
   t.equal(await probe(), false, 'a no serves as long as a yes')
   time = 2_002
   t.equal(await probe(), true)
+  await eventually(() => seen.connections > 1)
   t.equal(seen.connections, 2)
 })
 

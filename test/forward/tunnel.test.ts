@@ -3,7 +3,12 @@ import { connect, createServer, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import { CLOSE_TO_CLIENT, CLOSE_TO_SERVER } from '../../src/forward/frames.ts'
 import { createTunnels, type Tunnels } from '../../src/forward/tunnel.ts'
+import { givenTime } from '../fixtures/patience.ts'
+import { stretch } from '../fixtures/timers.ts'
 import { until } from '../fixtures/until.ts'
+
+/** How long both sides have to say goodbye. */
+const CLOSE_MS = 2_000
 
 /** The far end of one of a tunnel's connections. */
 interface Far {
@@ -114,15 +119,18 @@ t.test('who has finished sending can still be sent to', async t => {
 })
 
 t.test('who is left alone with a silent side is not kept for ever', async t => {
-  const { browser, application, tunnels } = await openTunnel(t, createTunnels(0, 300))
-  browser.socket.end()
-  await until(() => application.ended())
-  for (let at = 0; at < 5; at++) {
-    application.socket.write('x')
-    await until(() => browser.received().length === at + 1)
-  }
-  await until(() => tunnels.count() === 0)
-  t.ok(browser.ended())
+  const isHeard = await givenTime(300, async halfClosedMs => {
+    const { browser, application, tunnels } = await openTunnel(t, createTunnels(0, halfClosedMs))
+    browser.socket.end()
+    await until(() => application.ended())
+    for (let at = 0; at < 5; at++) {
+      application.socket.write('x')
+      await until(() => browser.received().length === at + 1 || tunnels.count() === 0)
+    }
+    await until(() => tunnels.count() === 0 && browser.ended())
+    return browser.received().length === 5
+  })
+  t.ok(isHeard, 'while it speaks it is heard')
 })
 
 t.test('who is reset takes the other along, after what it had said', async t => {
@@ -141,22 +149,31 @@ t.test('who is reset takes the other along, after what it had said', async t => 
 })
 
 t.test('an old tunnel is closed with 1001, both ways, and ends when both have agreed', async t => {
-  const { browser, application, tunnels } = await openTunnel(t, createTunnels(100))
-  browser.socket.write(textFrame('hi'))
-  await until(() => application.received().length > 4)
-  await until(() => browser.received().length > 0)
-  t.same(browser.received(), CLOSE_TO_CLIENT)
-  t.same(application.received(), Buffer.concat([textFrame('hi'), CLOSE_TO_SERVER]))
-  application.socket.write(textFrame('too late'))
-  application.socket.write(CLOSE_TO_CLIENT)
-  browser.socket.write(Buffer.concat([textFrame('too'), CLOSE_TO_SERVER]))
-  await until(() => browser.ended() && application.ended())
-  t.same(browser.received(), CLOSE_TO_CLIENT, 'nothing goes on behind it')
-  t.equal(application.received().length, 4 + CLOSE_TO_SERVER.length)
-  await until(() => tunnels.count() === 0)
+  stretch(t, CLOSE_MS)
+  const [hi, goodbye] = [textFrame('hi'), CLOSE_TO_SERVER]
+  const isInTime = await givenTime(100, async maxAgeMs => {
+    const { browser, application, tunnels } = await openTunnel(t, createTunnels(maxAgeMs))
+    browser.socket.write(hi)
+    await until(() => application.received().length >= goodbye.length)
+    if (application.received()[0] !== hi[0]) return false
+    await until(() => application.received().length >= hi.length + goodbye.length)
+    await until(() => browser.received().length > 0)
+    t.same(browser.received(), CLOSE_TO_CLIENT)
+    t.same(application.received(), Buffer.concat([hi, goodbye]))
+    application.socket.write(textFrame('too late'))
+    application.socket.write(CLOSE_TO_CLIENT)
+    browser.socket.write(Buffer.concat([textFrame('too'), goodbye]))
+    await until(() => browser.ended() && application.ended())
+    t.same(browser.received(), CLOSE_TO_CLIENT, 'nothing goes on behind it')
+    t.equal(application.received().length, hi.length + goodbye.length)
+    await until(() => tunnels.count() === 0)
+    return true
+  })
+  t.ok(isInTime, 'what was said in time has arrived')
 })
 
 t.test('a frame that is passing is not broken to say goodbye', async t => {
+  stretch(t, CLOSE_MS)
   const { browser, application, tunnels } = await openTunnel(t, createTunnels(0))
   const frame = textFrame('a frame in two pieces')
   application.socket.write(frame.subarray(0, 10))

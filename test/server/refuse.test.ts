@@ -5,6 +5,7 @@ import { REASONS, REASON_NAMES, isReason, type Reason } from '../../src/core/rea
 import { isNavigation } from '../../src/core/navigation.ts'
 import { rawRefusal, refusalFor, sendReply } from '../../src/server/refuse.ts'
 import { lines, sendRaw } from '../fixtures/raw.ts'
+import { stretch } from '../fixtures/timers.ts'
 
 const ID = '1-67891233-abcdef012345678912345678'
 const SECRET = 'c2VjcmV0'
@@ -130,7 +131,6 @@ t.test('the connection is kept only behind a request that was read whole', async
     const { text, closed } = await sendRaw(
       port,
       lines(`${ask} HTTP/1.1`, 'Host: a', ...framing) + body,
-      { patienceMs: 1_500 },
     )
     t.equal(/^Connection: close$/m.test(text.replaceAll('\r', '')), closes, request)
     if (!closes) t.equal(closed, false, `${request}: the connection is open`)
@@ -138,6 +138,8 @@ t.test('the connection is kept only behind a request that was read whole', async
 })
 
 t.test('a whole body that nobody wanted does not keep the answer from its client', async t => {
+  // How long the rest of a body is waited for.
+  stretch(t, 1_000)
   const port = await startRefuser(t)
   const body = 'x'.repeat(200_000)
   const { statuses, closed } = await sendRaw(

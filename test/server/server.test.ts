@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
-import { connect, type AddressInfo } from 'node:net'
+import { connect, type AddressInfo, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Reason } from '../../src/core/reasons.ts'
 import type { Upgrade } from '../../src/core/upgrade.ts'
 import { createServer, type ServerOptions } from '../../src/server/server.ts'
+import { eventually } from '../fixtures/patience.ts'
 import { lines, openRaw, sendRaw } from '../fixtures/raw.ts'
 
 /** What `onRefused` has the server write: nothing that node would write by itself. */
@@ -24,8 +25,13 @@ interface Rig {
   /** The reasons for which `onRefused` was asked, and whether they were to be counted. */
   readonly refused: readonly { readonly reason: Reason; readonly isNew: boolean }[]
   readonly server: http.Server
+  /** Its ends of the connections to it. */
+  readonly sockets: readonly Socket[]
   readonly closeIdle: () => void
 }
+
+const bytesReadOf = (sockets: readonly Socket[]) =>
+  sockets.reduce((bytes, socket) => bytes + socket.bytesRead, 0)
 
 /** A server that answers `ok` once the body is in, unless a test says otherwise. */
 async function startServer(
@@ -39,8 +45,8 @@ async function startServer(
   const seen: Seen[] = []
   const refused: { reason: Reason; isNew: boolean }[] = []
   const { server, closeIdle } = createServer({
-    keepAliveTimeoutMs: 5_000,
-    headersTimeoutMs: 5_000,
+    keepAliveTimeoutMs: 300_000,
+    headersTimeoutMs: 300_000,
     requestTimeoutMs: 0,
     maxHeaderBytes: 81_920,
     onRequest: (request, response, upgrade) => {
@@ -54,6 +60,8 @@ async function startServer(
     },
     ...options,
   })
+  const sockets: Socket[] = []
+  server.on('connection', (socket: Socket) => sockets.push(socket))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   t.teardown(() => {
@@ -62,7 +70,7 @@ async function startServer(
   })
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
-  return { port: address.port, server, seen, refused, closeIdle }
+  return { port: address.port, server, seen, refused, sockets, closeIdle }
 }
 
 /** Never answers. */
@@ -269,7 +277,7 @@ t.test('a request that does not come in time is answered 408', async t => {
   await Promise.all(
     cases.map(async ({ what, bytes }) => {
       const { port, refused } = await startServer(t, limits, hold)
-      const { text, closed } = await sendRaw(port, bytes, { patienceMs: 3_500 })
+      const { text, closed } = await sendRaw(port, bytes)
       t.match(text, /^HTTP\/1\.1 408 Request Timeout\r\n/, what)
       t.ok(closed, `${what}: closed`)
       t.same(refused, [], `${what}: not a refusal`)
@@ -278,11 +286,10 @@ t.test('a request that does not come in time is answered 408', async t => {
 })
 
 t.test('a client that resets its connection is not written to', async t => {
-  const { port, refused } = await startServer(t, {}, hold)
+  const { port, seen, refused } = await startServer(t, {}, hold)
   const socket = connect({ port, host: '127.0.0.1' })
   socket.write(`${lines(...CHUNKED)}5\r\nhe`)
-  await once(socket, 'connect')
-  await new Promise(resolve => setTimeout(resolve, 50))
+  await eventually(() => seen.length === 1)
   socket.resetAndDestroy()
   const next = await sendRaw(port, 'garbage\r\n\r\n')
   t.match(next.text, / 599 malformed_request/)
@@ -306,7 +313,7 @@ t.test('requests that are sent ahead are served one at a time, in order', async 
   const ahead = ['/1', '/2', '/3'].map(path => lines(`GET ${path} HTTP/1.1`, 'Host: a'))
   const answered = sendRaw(port, ahead, { answers: 3 })
   for (let at = 0; at < 3; at++) {
-    while (answers.length <= at) await new Promise(resolve => setTimeout(resolve, 5))
+    await eventually(() => answers.length > at)
     t.equal(seen.length, at + 1, `request ${at + 1} is not served before its turn`)
     answers[at]?.()
   }
@@ -326,7 +333,9 @@ t.test('behind an answer that ends the connection nothing is served', async t =>
 })
 
 t.test('only connections on which nothing is going on are closed on demand', async t => {
-  const { port, seen, closeIdle } = await startServer(t, {}, (request, response) => {
+  const HELD = lines('GET /held HTTP/1.1', 'Host: a')
+  const HALF = 'GET / HTTP/1.1\r\n'
+  const { port, seen, sockets, closeIdle } = await startServer(t, {}, (request, response) => {
     if (request.url === '/') response.end('ok')
   })
   const idle = openRaw(port)
@@ -334,14 +343,15 @@ t.test('only connections on which nothing is going on are closed on demand', asy
   await idle.until(/ok/)
   const silent = openRaw(port)
   const busy = openRaw(port)
-  busy.write(lines('GET /held HTTP/1.1', 'Host: a'))
+  busy.write(HELD)
   const arriving = openRaw(port)
-  arriving.write('GET / HTTP/1.1\r\n')
-  while (seen.length < 2) await new Promise(resolve => setTimeout(resolve, 5))
-  await new Promise(resolve => setTimeout(resolve, 20))
+  arriving.write(HALF)
+  const sent = `${GET}${HELD}${HALF}`
+  await eventually(() => sockets.length === 4 && bytesReadOf(sockets) === sent.length)
+  t.equal(seen.length, 2)
   closeIdle()
-  t.equal(await idle.closed(1_000), true, 'one whose request was answered is closed')
-  t.equal(await silent.closed(1_000), true, 'one that said nothing is closed')
+  t.equal(await idle.closed(), true, 'one whose request was answered is closed')
+  t.equal(await silent.closed(), true, 'one that said nothing is closed')
   t.equal(await busy.closed(50), false, 'one that waits for an answer is not')
   t.equal(await arriving.closed(50), false, 'one with half a request is not')
   for (const connection of [busy, arriving]) connection.reset()
@@ -349,7 +359,7 @@ t.test('only connections on which nothing is going on are closed on demand', asy
 
 t.test('an idle connection is closed when its time is up, and no earlier', async t => {
   const { port } = await startServer(t, { keepAliveTimeoutMs: 100 })
-  const { statuses, closed } = await sendRaw(port, GET, { answers: 2, patienceMs: 3_500 })
+  const { statuses, closed } = await sendRaw(port, GET, { answers: 2 })
   t.same(statuses, [200])
   t.ok(closed)
 })

@@ -1,5 +1,4 @@
 import { randomUUID, type KeyObject } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { startKeyServer, type AnswerKeyRequest } from '../../simulator/key-server.ts'
 import type { Signer } from '../../simulator/signer.ts'
@@ -9,6 +8,7 @@ import { createAlbVerifier } from '../../src/tokens/alb-token.ts'
 import { createBoundedFetch } from '../../src/tokens/bounded-fetch.ts'
 import { PEM_KEY } from '../../src/tokens/pem-key.ts'
 import { createClock } from '../fixtures/clock.ts'
+import { eventually, PATIENCE_MS } from '../fixtures/patience.ts'
 import { ALICE, ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
 import { createSignerAt, publicKeyOf } from '../fixtures/token-signers.ts'
 import { recordTelemetry } from '../fixtures/token-telemetry.ts'
@@ -42,7 +42,7 @@ async function setUp(t: Test, options: Partial<AlbKeyOptions> = {}) {
     negativeTtlMs: NEGATIVE_TTL * 1_000,
     seeds: new Map(),
     urlOf: (arn, kid) => keyUrl(arn, kid, `${server.url}/{region}/{kid}`),
-    fetchKey: createBoundedFetch(fetch, 2_000, PEM_KEY),
+    fetchKey: createBoundedFetch(fetch, PATIENCE_MS, PEM_KEY),
     clock,
     telemetry,
     ...options,
@@ -60,7 +60,7 @@ async function setUp(t: Test, options: Partial<AlbKeyOptions> = {}) {
   }
   /** Resolves once this many fetches have ended. */
   const settled = async (fetches: number): Promise<void> => {
-    for (let tries = 0; telemetry.fetches.length < fetches && tries < 400; tries++) await delay(5)
+    await eventually(() => telemetry.fetches.length >= fetches)
     t.equal(telemetry.fetches.length, fetches, `${fetches} fetches have ended`)
   }
   /** How the fetches ended, in order. */
@@ -131,9 +131,9 @@ t.test('a key that is no longer fresh is served at once and renewed behind the b
   clock.pass(5)
   t.ok(isKeyOf(await find(OURS, signer.kid), signer), 'and again')
   t.same(telemetry.countLookups(), { miss: 1, stale: 2 })
-  while (answerNow === undefined) await delay(5)
+  await eventually(() => answerNow !== undefined)
   t.equal(server.requests.length, 2, 'one renewal was under way, and it was joined')
-  answerNow()
+  answerNow!()
   await settled(2)
   t.same(telemetry.fetches[1], { outcome: 'ok', seconds: 5 }, 'its duration is told')
   clock.pass(TTL - 0.001)
@@ -164,17 +164,19 @@ t.test('an outage is not felt until a key is TTL and STALE old', async t => {
 })
 
 t.test('a renewal that fails in any other way is no reason to give a key up', async t => {
+  let timeoutMs = PATIENCE_MS
   const { outcome, publish, settled, fetched, server, clock } = await setUp(t, {
-    fetchKey: createBoundedFetch(fetch, 300, PEM_KEY),
+    fetchKey: url => createBoundedFetch(fetch, timeoutMs, PEM_KEY)(url),
   })
   const { kid } = publish()
   t.equal(await outcome(kid), 'key')
   clock.pass(TTL)
+  const never: AnswerKeyRequest = () => true
   const answers: AnswerKeyRequest[] = [
     answerWith(200),
     answerWith(302),
     answerWith(429),
-    () => true,
+    never,
     request => {
       request.socket.destroy()
       return true
@@ -182,6 +184,7 @@ t.test('a renewal that fails in any other way is no reason to give a key up', as
   ]
   for (const [i, answer] of answers.entries()) {
     server.answer = answer
+    timeoutMs = answer === never ? 300 : PATIENCE_MS
     clock.pass(1)
     t.equal(await outcome(kid), 'key')
     await settled(2 + i)
@@ -363,7 +366,7 @@ t.test('a flood of random kids costs few fetches and delays no known key', async
   t.same(telemetry.countLookups(), { miss: 7, limited: 993, hit: 300 })
   clock.pass(TTL)
   t.equal(await outcome(known[0]!.kid), 'key', 'and so are those whose key is due for renewal')
-  while (server.requests.length < before + 8) await delay(5)
+  await eventually(() => server.requests.length >= before + 8)
   t.equal(server.requests.length, before + 8, 'seven fetches of the flood, and that renewal')
   await server.close()
   t.same(
