@@ -128,16 +128,20 @@ function createWay(from: Socket, to: Socket, closeFrame: Buffer, events: WayEven
   function push(chunk: Buffer): void {
     if (state === 'open') {
       frames.advance(chunk)
-      if (to.writable && !to.write(chunk)) from.pause()
+      pass(chunk)
     } else {
       closeAt(chunk)
     }
     events.onProgress()
   }
 
+  function pass(chunk: Buffer): void {
+    if (to.writable && !to.write(chunk)) from.pause()
+  }
+
   function closeAt(chunk: Buffer): void {
     const passed = state === 'closing' ? frames.advance(chunk, true) : 0
-    if (to.writable) to.write(chunk.subarray(0, passed))
+    pass(chunk.subarray(0, passed))
     if (state === 'closing' && frames.isAtBoundary()) sendClose()
     frames.advance(chunk.subarray(passed))
     // The other side has said goodbye as well: nothing is left to wait for.
