@@ -86,16 +86,21 @@ export function createServer(options: ServerOptions): FrontServer {
     })
   }
 
+  /**
+   * With its parser, node has taken from the connection what lets answers to earlier requests end: the
+   * next would wait for ever. No load balancer sends an upgrade ahead, so nobody is given up here.
+   */
   function onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    if (!asksWebSocket(request)) {
+    if (pendingOn(request.socket) !== undefined) {
+      socket.destroy()
+    } else if (asksWebSocket(request)) {
+      const { response, upgrade } = adopt(request, head)
+      serve(request, response, () => {
+        options.onRequest(request, response, upgrade)
+      })
+    } else {
       replay(request, socket, head, () => server.emit('connection', socket))
-      return
     }
-    const { response, upgrade, begin } = adopt(request, head)
-    serve(request, response, () => {
-      begin()
-      options.onRequest(request, response, upgrade)
-    })
   }
 
   /**

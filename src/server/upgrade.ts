@@ -36,10 +36,14 @@ export function asksWebSocket({
   )
 }
 
+/** What `Connection` may name (RFC 9110 §5.6.2). Anything else names nothing. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
+
 /**
  * Puts a request that node's parser let go of back in front of one, as the plain request it also is:
- * its head as it came, but for `Upgrade`, in whose place stands that the connection ends with the
- * answer. Only for versions of node that do not ask beforehand (`shouldUpgradeCallback`).
+ * its head as it came, but for a `Connection` that no longer says `upgrade` in any way that a parser
+ * could understand, or it would let go again and again. `Upgrade` itself stays, as it does where node
+ * asks beforehand (`shouldUpgradeCallback`); this is only for versions that do not.
  *
  * @param resume Starts a parser on the socket anew.
  */
@@ -50,11 +54,14 @@ export function replay(
   resume: () => void,
 ): void {
   const { method = '', url = '', httpVersion, rawHeaders } = request
+  const options = [...connectionOptions(rawHeaders)].filter(
+    option => option !== 'upgrade' && TOKEN.test(option),
+  )
   const lines = [`${method} ${url} HTTP/${httpVersion}`]
   for (const [name, value] of pairs(rawHeaders)) {
-    if (name.toLowerCase() !== 'upgrade') lines.push(`${name}: ${value}`)
+    if (name.toLowerCase() !== 'connection') lines.push(`${name}: ${value}`)
   }
-  lines.push('Connection: close', '', '')
+  lines.push(`Connection: ${options.join(',')}`, '', '')
   socket.unshift(Buffer.concat([Buffer.from(lines.join('\r\n'), 'latin1'), rest]))
   resume()
 }
@@ -63,14 +70,13 @@ export function replay(
 export interface Adopted {
   readonly response: ServerResponse
   readonly upgrade: Upgrade
-  /** Binds the response to the connection; not before the answers to earlier requests are over. */
-  readonly begin: () => void
 }
 
 /**
  * Looks after the connection of an upgrade: what comes early is kept, up to a limit; whoever leaves
  * closes it; and whatever is answered but a tunnel ends it.
  *
+ * @param request The only one of its connection that has not been answered.
  * @param head What node had read behind the request.
  */
 export function adopt(request: IncomingMessage, head: Buffer): Adopted {
@@ -96,13 +102,11 @@ export function adopt(request: IncomingMessage, head: Buffer): Adopted {
     socket.destroySoon()
     response.emit('close')
   })
+  socket.setTimeout(0)
+  response.assignSocket(socket)
 
   return {
     response,
-    begin: () => {
-      socket.setTimeout(0)
-      response.assignSocket(socket)
-    },
     upgrade: {
       take: () => {
         socket.pause()
