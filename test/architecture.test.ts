@@ -17,10 +17,11 @@ interface Allowed {
 const MAY_IMPORT: Readonly<Record<string, Allowed | 'everything'>> = {
   core: { folders: [], packages: [] },
   config: {
-    folders: ['core', 'route', 'tokens', 'headers', 'identity'],
+    folders: ['core', 'route', 'tokens', 'headers', 'identity', 'tls'],
     packages: ['envalid'],
   },
   server: { folders: ['core'], packages: [] },
+  tls: { folders: ['core'], packages: ['asn1js', 'pkijs'] },
   route: { folders: ['core'], packages: [] },
   headers: { folders: ['core'], packages: [] },
   identity: { folders: ['core'], packages: [] },
