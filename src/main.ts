@@ -6,7 +6,8 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { Server } from 'node:http'
-import { pino } from 'pino'
+import { Server as TlsServer } from 'node:tls'
+import { pino, type Logger } from 'pino'
 import { Registry } from 'prom-client'
 import { ConfigFault, loadConfig, type Config, type LoadedConfig } from './config/config.ts'
 import { systemClock as clock } from './core/clock.ts'
@@ -30,6 +31,9 @@ import { rawRefusal, refusalFor, sendReply } from './server/refuse.ts'
 import { requestIdOf } from './server/request-id.ts'
 import { createServer } from './server/server.ts'
 import { MARKER_COOKIE, createSession } from './session/session.ts'
+import { listenerOptions } from './tls/listener.ts'
+import { followPair, type PairFiles } from './tls/pair-files.ts'
+import { weaknessesOf, type Pair } from './tls/pair.ts'
 import { keyUrl } from './tokens/alb-arn.ts'
 import { createAccessTokenVerifier } from './tokens/access-token.ts'
 import { createAlbKeys } from './tokens/alb-keys.ts'
@@ -51,6 +55,8 @@ const MAX_LOG_BACKLOG = 4_194_304
 /** What verified tokens of one kind may take in memory, in bytes, however many are allowed. */
 const MAX_CACHE_BYTES = 33_554_432
 
+/** How often the certificate's files are looked at. */
+const LOOK_MS = 2_000
 /** How long the process waits for its log to be read before it ends without. */
 const FLUSH_MS = 1_000
 
@@ -73,7 +79,7 @@ function load(): LoadedConfig {
   }
 }
 
-async function start({ config, warnings }: LoadedConfig): Promise<void> {
+async function start({ config, pair: filed, warnings }: LoadedConfig): Promise<void> {
   const destination = pino.destination({
     ...{ dest: 1, sync: false, minLength: 1, maxLength: MAX_LOG_BACKLOG },
   })
@@ -119,6 +125,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
   const { upstream } = config
   const forward = createForward({
     ...upstream,
+    ca: config.upstreamCa,
     connections: config.upstreamConnections,
     connectTimeoutMs: config.upstreamConnectTimeoutMs,
     headersTimeoutMs: config.upstreamHeadersTimeoutMs,
@@ -173,8 +180,10 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
     },
   })
 
+  const pair = config.tlsSelfSigned ? await selfSigned() : filed
   const { server, closeIdle, closeAll } = createServer({
     ...config,
+    tls: pair && listenerOptions(pair),
     onRequest: (...arrival) => {
       void handle(...arrival)
     },
@@ -187,7 +196,12 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
       return rawRefusal(reason, requestId)
     },
   })
-  const probe = createProbe({ ...upstream, timeoutMs: 1_000, now: clock.monotonicMs })
+  const probe = createProbe({
+    ...upstream,
+    ca: config.upstreamCa,
+    timeoutMs: 1_000,
+    now: clock.monotonicMs,
+  })
   const admin = createAdmin({
     metrics: () => registry.metrics(),
     metricsContentType: registry.contentType,
@@ -201,6 +215,7 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
   for (const warning of [...warnings, ...rules.flatMap(rule => warningAbout(rule) ?? [])]) {
     logger.warn(warning)
   }
+  if (pair !== undefined) announce(logger, pair, 'certificate in use')
   try {
     const address = await listen(server, config.port, config.host)
     const adminAddress = await listen(admin, config.adminPort, config.adminHost)
@@ -208,6 +223,10 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
   } catch (error) {
     logger.error({ err: error }, 'cannot listen')
     exit(EXIT_FAULT)
+  }
+  const { tlsCertFile: certificate, tlsKeyFile: key } = config
+  if (filed !== undefined && certificate !== undefined && key !== undefined) {
+    followFiles(server, { certificate, key }, filed, logger)
   }
 
   const onSignal = (signal: NodeJS.Signals) => {
@@ -228,6 +247,34 @@ async function start({ config, warnings }: LoadedConfig): Promise<void> {
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+}
+
+/** Says which certificate new connections are shown from now on. */
+function announce(logger: Logger, pair: Pair, message: string): void {
+  const { notBefore, notAfter, fingerprint256 } = pair
+  logger.info({ notBefore, notAfter, fingerprint256 }, message)
+  for (const warning of weaknessesOf(pair, clock.wallSeconds())) logger.warn(warning)
+}
+
+/** Shows new connections what the files hold once that is another good pair; on SIGHUP at once. */
+function followFiles(server: Server, files: PairFiles, inUse: Pair, logger: Logger): void {
+  const { reload } = followPair({
+    ...{ files, inUse, everyMs: LOOK_MS },
+    onPair: pair => {
+      if (server instanceof TlsServer) server.setSecureContext(listenerOptions(pair))
+      announce(logger, pair, 'certificate loaded')
+    },
+    onFaulty: ({ faults }) => {
+      logger.error({ faults }, 'certificate not loaded, the one before stays in use')
+    },
+  })
+  process.on('SIGHUP', () => void reload())
+}
+
+/** Loaded here, so that who needs no certificate does not pay for making one. */
+async function selfSigned(): Promise<Pair> {
+  const { createSelfSigned } = await import('./tls/self-signed.ts')
+  return createSelfSigned(clock.wallSeconds())
 }
 
 /**

@@ -6,6 +6,8 @@ import { customCleanEnv, makeExactValidator, type ValidatorSpec } from 'envalid'
 import { expected } from '../core/expected.ts'
 import { fold } from '../core/headers.ts'
 import { IDPS, type IdpDefaults } from '../identity/idp.ts'
+import { readPair } from '../tls/pair-files.ts'
+import type { Pair } from '../tls/pair.ts'
 import { keyUrl } from '../tokens/alb-arn.ts'
 import { nearMisses } from './near-miss.ts'
 import { isLoopback, isSafeServer } from './readers.ts'
@@ -46,6 +48,8 @@ export class ConfigFault extends Error {
 
 export interface LoadedConfig {
   readonly config: Config
+  /** What `TLS_CERT_FILE` and `TLS_KEY_FILE` hold; not in `config`, which may be shown. */
+  readonly pair: Pair | undefined
   /** Sentences for the operator that do not stop the start. */
   readonly warnings: readonly string[]
 }
@@ -83,10 +87,12 @@ export function loadConfig(environment: Environment): LoadedConfig {
   })
   faults.push(...contradictions(config, faults))
   faults.push(...dangers(environment))
+  const pair = listenerPair(config, faults)
   if (faults.length > 0) throw new ConfigFault(faults)
   const variables = ROWS.map(([, row]) => row.variable)
   return {
     config: Object.freeze(config),
+    pair,
     warnings: [...weaknesses(config), ...nearMisses(environment, variables)],
   }
 }
@@ -160,11 +166,32 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
   if (config.signOutPath && config.signOutPath === config.whoamiPath) {
     faults.push('WHOAMI_PATH must not be the same as SIGN_OUT_PATH')
   }
+  if (config.upstreamCa !== undefined && config.upstream?.protocol === 'http:') {
+    faults.push('UPSTREAM_CA must not be set: UPSTREAM_URL is not an https URL')
+  }
   const { requestTimeoutMs = 0, headersTimeoutMs = 0 } = config
   if (requestTimeoutMs > 0 && requestTimeoutMs < headersTimeoutMs) {
     faults.push('REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT')
   }
   return faults
+}
+
+/** The certificate and key that the listener is to use, if it is to use files. */
+function listenerPair(config: Partial<Config>, faults: string[]): Pair | undefined {
+  const { tlsCertFile, tlsKeyFile, tlsSelfSigned } = config
+  if (tlsSelfSigned === true && (tlsCertFile ?? tlsKeyFile) !== undefined) {
+    const variable = tlsCertFile === undefined ? 'TLS_KEY_FILE' : 'TLS_CERT_FILE'
+    faults.push(`TLS_SELF_SIGNED must not be true while ${variable} is set: drop one of them`)
+  }
+  if (tlsCertFile === undefined && tlsKeyFile === undefined) return undefined
+  if (tlsCertFile === undefined) faults.push('TLS_CERT_FILE is required: TLS_KEY_FILE is set')
+  else if (tlsKeyFile === undefined) faults.push('TLS_KEY_FILE is required: TLS_CERT_FILE is set')
+  else {
+    const pair = readPair({ certificate: tlsCertFile, key: tlsKeyFile })
+    if (!('faults' in pair)) return pair
+    faults.push(...pair.faults)
+  }
+  return undefined
 }
 
 /** What verifying access tokens takes: keys to find, and a rule that says for whom a token was made. */

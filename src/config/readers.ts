@@ -5,6 +5,7 @@
 import { expected } from '../core/expected.ts'
 import { HOP_BY_HOP, OIDC_PREFIX, fold } from '../core/headers.ts'
 import { isCanonical } from '../route/path.ts'
+import { parseCertificates } from '../tls/certificates.ts'
 
 export type Read<T> = (text: string) => T
 
@@ -205,6 +206,13 @@ export function isLoopback(host: string): boolean {
   return (
     host === 'localhost' || host === '[::1]' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host)
   )
+}
+
+/** PEM certificates, at least one; as one text each. */
+export const certificates: Read<readonly string[]> = value => {
+  const found = parseCertificates(value)
+  if (typeof found === 'string') throw new Unreadable(found)
+  return found.map(certificate => certificate.toString())
 }
 
 /** A JSON object whose values are all strings. */

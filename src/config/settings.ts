@@ -12,6 +12,7 @@ import { IDPS, type IdpName } from '../identity/idp.ts'
 import { DEFAULT_SESSION_COOKIE } from '../headers/cookies.ts'
 import { keyDirectory } from './key-directory.ts'
 import {
+  certificates,
   choice,
   cookieName,
   duration,
@@ -526,6 +527,13 @@ export const SETTINGS = {
     fallback: 'http://127.0.0.1:8081',
     meaning: 'Where the application listens: `http://…`, `https://…` or `unix:/path`.',
   },
+  upstreamCa: {
+    variable: 'UPSTREAM_CA',
+    read: certificates,
+    section: 'The application',
+    meaning:
+      "PEM certificates that an `https:` application's must lead to, in place of node's roots and `NODE_EXTRA_CA_CERTS`; usually a file, given as `UPSTREAM_CA_FILE`, read once at start. With or without it, the certificate is verified for the host in `UPSTREAM_URL`.",
+  },
   upstreamConnections: {
     variable: 'UPSTREAM_CONNECTIONS',
     read: whole(1, 65_536),
@@ -577,6 +585,27 @@ export const SETTINGS = {
     section: 'Listening',
     fallback: '8080',
     meaning: 'Its port; 0 picks a free one, which the first log line names.',
+  },
+  tlsCertFile: {
+    variable: 'TLS_CERT_FILE',
+    read: text,
+    section: 'Listening',
+    meaning:
+      'PEM file of the certificate for an HTTPS target group, followed by what leads to its root. With it the port speaks TLS 1.2 or 1.3 and nothing else. Needs `TLS_KEY_FILE`; both are read again when they change, and on SIGHUP.',
+  },
+  tlsKeyFile: {
+    variable: 'TLS_KEY_FILE',
+    read: text,
+    section: 'Listening',
+    meaning: 'PEM file of its private key, without a passphrase.',
+  },
+  tlsSelfSigned: {
+    variable: 'TLS_SELF_SIGNED',
+    read: flag,
+    section: 'Listening',
+    fallback: 'false',
+    meaning:
+      'TLS with a key and certificate made at start, which an ALB accepts: it does not verify its targets. In place of the two files.',
   },
   adminHost: {
     variable: 'ADMIN_HOST',

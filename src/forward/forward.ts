@@ -33,12 +33,15 @@ import { createGate } from './gate.ts'
 import { askToSwitch, switchedHead } from './handshake.ts'
 import { answerHead, requestHead } from './head.ts'
 import { createTunnels } from './tunnel.ts'
+import { upstreamTls } from './upstream-tls.ts'
 
 export interface ForwardOptions {
   readonly protocol: 'http:' | 'https:'
   readonly host: string
   readonly port: number
   readonly socketPath?: string
+  /** What the certificate of an `https:` application must lead to; node's roots unless set. */
+  readonly ca?: readonly string[] | undefined
   /** Connections at most; as many requests again may wait for one. */
   readonly connections: number
   readonly connectTimeoutMs: number
@@ -140,16 +143,19 @@ type Attempt =
 
 export function createForward(options: ForwardOptions): Forward {
   const { telemetry } = options
-  const client = options.protocol === 'https:' ? https : http
+  const isSecure = options.protocol === 'https:'
+  const client = isSecure ? https : http
+  const tls = isSecure ? upstreamTls(options) : {}
   const agent = new client.Agent({
     keepAlive: true,
     maxSockets: options.connections,
     maxFreeSockets: options.connections,
     scheduling: 'lifo',
     timeout: POOL_IDLE_MS,
+    ...tls,
   })
   // Not from the pool: whoever is done sending may still be sent to, which a pooled connection is not.
-  const tunnelAgent = new client.Agent()
+  const tunnelAgent = new client.Agent(tls)
   const tunnels = createTunnels(options.webSocketMaxAgeMs)
   const authority = options.host.includes(':') ? `[${options.host}]` : options.host
   const gate = createGate(options.connections, options.headersTimeoutMs)
@@ -242,7 +248,7 @@ export function createForward(options: ForwardOptions): Forward {
         const connecting = createDeadline(options.connectTimeoutMs, () => {
           end(failed('upstream_timeout', 'no connection within UPSTREAM_CONNECT_TIMEOUT'))
         })
-        socket.once(options.protocol === 'https:' ? 'secureConnect' : 'connect', connecting.clear)
+        socket.once(isSecure ? 'secureConnect' : 'connect', connecting.clear)
         socket.once('close', connecting.clear)
       })
       sent.on('response', answer => {

@@ -43,6 +43,8 @@ interface State {
 export function trackConnections(server: Server): Connections {
   const states = new Map<Socket, State>()
   server.on('connection', track)
+  // Over TLS, what requests come on is another socket, in place of the one that was accepted.
+  server.on('secureConnection', track)
 
   function track(socket: Socket): State {
     const known = states.get(socket)

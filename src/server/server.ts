@@ -9,14 +9,18 @@
  * @see THREATS 2.5 for what each setting is by default and why it is not left there
  */
 import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import https from 'node:https'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { TlsOptions } from 'node:tls'
 import type { Reason } from '../core/reasons.ts'
 import type { Upgrade } from '../core/upgrade.ts'
 import { trackConnections, type Connections } from './connections.ts'
 import { adopt, asksWebSocket, replay } from './upgrade.ts'
 
 export interface ServerOptions {
+  /** Speaks TLS with these, and nothing else; without them, HTTP in the clear. */
+  readonly tls?: TlsOptions | undefined
   readonly keepAliveTimeoutMs: number
   readonly headersTimeoutMs: number
   /** 0 for no limit. */
@@ -63,7 +67,13 @@ export function createServer(options: ServerOptions): FrontServer {
     // Node 20 does not know this one: it tells of every upgrade when it is too late to say no.
     shouldUpgradeCallback: asksWebSocket,
   }
-  const server = http.createServer(settings)
+  const { tls, headersTimeoutMs: handshakeTimeout } = options
+  const server =
+    tls === undefined
+      ? http.createServer(settings)
+      : https.createServer({ ...settings, ...tls, handshakeTimeout, allowHalfOpen: true })
+  /** What brings a connection to node's parser. */
+  const arrival = tls === undefined ? 'connection' : 'secureConnection'
   // Node cuts a longer list silently and still frames the body by what it cut (CVE-2026-58044).
   server.maxHeadersCount = 0
 
@@ -99,7 +109,7 @@ export function createServer(options: ServerOptions): FrontServer {
         options.onRequest(request, response, upgrade)
       })
     } else {
-      replay(request, socket, head, () => server.emit('connection', socket))
+      replay(request, socket, head, () => server.emit(arrival, socket))
     }
   }
 
@@ -107,16 +117,17 @@ export function createServer(options: ServerOptions): FrontServer {
    * The parser gave up. An answer may be written only where it cannot be taken for the answer to
    * another request: on a connection without any, or when it is the body of the only one that is bad.
    */
-  function onClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  function onClientError({ code = '' }: NodeJS.ErrnoException, socket: Socket): void {
+    const isOfHttp = /^(?:HPE|ERR_HTTP)_/.test(code)
     const pending = pendingOn(socket)
     const isOwnBody =
       pending?.count === 1 && !pending.request.complete && !pending.response.headersSent
     const mayAnswer = pending === undefined || isOwnBody
-    if (!socket.writable || error.code === 'ECONNRESET' || !mayAnswer) socket.destroy()
-    else finish(socket, answerTo(error.code, pending === undefined))
+    if (!socket.writable || !isOfHttp || !mayAnswer) socket.destroy()
+    else finish(socket, answerTo(code, pending === undefined))
   }
 
-  function answerTo(code: string | undefined, isNew: boolean): string {
+  function answerTo(code: string, isNew: boolean): string {
     if (code === 'ERR_HTTP_REQUEST_TIMEOUT') {
       return 'HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n'
     }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ConfigFault, loadConfig, type Environment } from '../../src/config/config.ts'
 import { IDPS, type IdpName } from '../../src/identity/idp.ts'
+import { createAuthority } from '../fixtures/certificates.ts'
 
 const ARN =
   'arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/a/0123456789abcdef'
@@ -109,12 +110,16 @@ t.test('three settings are enough, and the rest is what SPEC says', t => {
     clientIpHeader: '',
     trustedHops: 1,
     upstream: { protocol: 'http:', host: '127.0.0.1', port: 8081 },
+    upstreamCa: undefined,
     upstreamConnections: 256,
     upstreamConnectTimeoutMs: 2_000,
     upstreamHeadersTimeoutMs: 60_000,
     upstreamIdleTimeoutMs: 0,
     host: '0.0.0.0',
     port: 8080,
+    tlsCertFile: undefined,
+    tlsKeyFile: undefined,
+    tlsSelfSigned: false,
     adminHost: '0.0.0.0',
     adminPort: 9090,
     keepAliveTimeoutMs: 75_000,
@@ -504,6 +509,78 @@ t.test('keys may lie in a directory, all of them sound', t => {
   ])
   t.match(faultsOf({ ALB_KEYS_DIR: join(bad, 'nowhere') }), [
     /^ALB_KEYS_DIR cannot be read: .*nowhere: ENOENT/,
+  ])
+  t.end()
+})
+
+const authority = await createAuthority()
+const [issued, other] = await Promise.all([authority.issue(), authority.issue()])
+
+t.test('a listener has a certificate and its key, or makes both', t => {
+  const [cert, key, otherKey] = [
+    writeFile(t, issued.certificate),
+    writeFile(t, issued.key),
+    writeFile(t, other.key),
+  ]
+  const [TLS_CERT_FILE, TLS_KEY_FILE, TLS_SELF_SIGNED] = [cert, key, 'true']
+  const beside = (variable: string) =>
+    `TLS_SELF_SIGNED must not be true while ${variable} is set: drop one of them`
+  const cases: readonly { environment: Environment; faults: readonly (string | RegExp)[] }[] = [
+    { environment: {}, faults: [] },
+    { environment: { TLS_CERT_FILE, TLS_KEY_FILE }, faults: [] },
+    { environment: { TLS_CERT_FILE, TLS_KEY_FILE, TLS_SELF_SIGNED: 'false' }, faults: [] },
+    { environment: { TLS_SELF_SIGNED }, faults: [] },
+    {
+      environment: { TLS_CERT_FILE },
+      faults: ['TLS_KEY_FILE is required: TLS_CERT_FILE is set'],
+    },
+    { environment: { TLS_KEY_FILE }, faults: ['TLS_CERT_FILE is required: TLS_KEY_FILE is set'] },
+    {
+      environment: { TLS_CERT_FILE, TLS_KEY_FILE, TLS_SELF_SIGNED },
+      faults: [beside('TLS_CERT_FILE')],
+    },
+    {
+      environment: { TLS_KEY_FILE, TLS_SELF_SIGNED },
+      faults: [beside('TLS_KEY_FILE'), 'TLS_CERT_FILE is required: TLS_KEY_FILE is set'],
+    },
+    {
+      environment: { TLS_CERT_FILE, TLS_KEY_FILE: otherKey },
+      faults: ['TLS_KEY_FILE is not the key of the first certificate in TLS_CERT_FILE'],
+    },
+    {
+      environment: { TLS_CERT_FILE: key, TLS_KEY_FILE: '/nowhere/tls.key', PORT: 'x' },
+      faults: [
+        /^PORT must/,
+        'TLS_CERT_FILE holds no PEM certificate',
+        /^TLS_KEY_FILE cannot be read: ENOENT/,
+      ],
+    },
+  ]
+  for (const { environment, faults } of cases) {
+    const found = faultsOf(environment)
+    t.match(found, faults, JSON.stringify(environment))
+    t.equal(found.length, faults.length, JSON.stringify(environment))
+  }
+  const { config, pair } = load({ TLS_CERT_FILE, TLS_KEY_FILE })
+  t.match(pair, issued)
+  t.notOk(JSON.stringify(config).includes('PRIVATE KEY'), 'the key is no part of what may be shown')
+  t.equal(load().pair, undefined)
+  t.equal(load({ TLS_SELF_SIGNED }).pair, undefined)
+  t.end()
+})
+
+t.test('whom the application is certified by is asked over https alone', t => {
+  const UPSTREAM_CA_FILE = writeFile(t, `# ours\n${authority.certificate}`)
+  const UPSTREAM_URL = 'https://localhost:8443'
+  t.same(load({ UPSTREAM_CA_FILE, UPSTREAM_URL }).config.upstreamCa, [authority.certificate])
+  const fault = 'UPSTREAM_CA must not be set: UPSTREAM_URL is not an https URL'
+  t.same(faultsOf({ UPSTREAM_CA_FILE }), [fault])
+  t.same(faultsOf({ UPSTREAM_CA_FILE, UPSTREAM_URL: 'unix:/run/app.sock' }), [fault])
+  t.same(faultsOf({ UPSTREAM_CA_FILE: writeFile(t, issued.key), UPSTREAM_URL }), [
+    'UPSTREAM_CA holds no PEM certificate',
+  ])
+  t.match(faultsOf({ UPSTREAM_CA_FILE: '/nowhere/ca.pem', UPSTREAM_URL }), [
+    /^UPSTREAM_CA_FILE cannot be read: ENOENT/,
   ])
   t.end()
 })

@@ -1,6 +1,7 @@
 import t from 'tap'
 import {
   Unreadable,
+  certificates,
   choice,
   cookieName,
   duration,
@@ -24,6 +25,7 @@ import {
   whole,
   type Read,
 } from '../../src/config/readers.ts'
+import { createAuthority } from '../fixtures/certificates.ts'
 
 /** The value, or the message with which the text was refused. */
 function read<T>(reader: Read<T>, value: string): T | string {
@@ -450,4 +452,15 @@ t.test('a map is a JSON object from text to text', t => {
     t.equal(read(stringMap, value), `must map text to text; 'a' is mapped to a ${kind}`)
   }
   t.end()
+})
+
+t.test('certificates are read one by one, and none is left out', async t => {
+  const [{ certificate: one }, { certificate: two }] = [
+    await createAuthority(),
+    await createAuthority(),
+  ]
+  t.same(read(certificates, one), [one])
+  t.same(read(certificates, `one\n${one}two\n${two}`.trim()), [one, two])
+  t.equal(read(certificates, '/etc/ssl/ca.pem'), 'holds no PEM certificate')
+  t.equal(read(certificates, one + two.slice(0, 99)), 'holds a certificate that cannot be read')
 })

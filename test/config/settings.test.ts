@@ -1,6 +1,7 @@
 import t from 'tap'
 import { Unreadable } from '../../src/config/readers.ts'
 import { SECTIONS, SETTINGS, type Readable, type Setting } from '../../src/config/settings.ts'
+import { createAuthority } from '../fixtures/certificates.ts'
 
 const ROWS: readonly Setting<Readable>[] = Object.values(SETTINGS)
 
@@ -65,6 +66,7 @@ const DEFAULTS: Readonly<Record<string, string | undefined>> = {
   CLIENT_IP_HEADER: '',
   TRUSTED_HOPS: '1',
   UPSTREAM_URL: 'http://127.0.0.1:8081',
+  UPSTREAM_CA: undefined,
   UPSTREAM_CONNECTIONS: '256',
   UPSTREAM_CONNECT_TIMEOUT: '2s',
   UPSTREAM_HEADERS_TIMEOUT: '60s',
@@ -72,6 +74,9 @@ const DEFAULTS: Readonly<Record<string, string | undefined>> = {
   WEBSOCKET_MAX_AGE: '12h',
   HOST: '0.0.0.0',
   PORT: '8080',
+  TLS_CERT_FILE: undefined,
+  TLS_KEY_FILE: undefined,
+  TLS_SELF_SIGNED: 'false',
   ADMIN_HOST: '0.0.0.0',
   ADMIN_PORT: '9090',
   KEEP_ALIVE_TIMEOUT: '75s',
@@ -96,7 +101,10 @@ t.test('every row can be read by an operator', t => {
   t.equal(new Set(ROWS.map(({ variable }) => variable)).size, ROWS.length, 'no variable twice')
   for (const { variable, section, meaning, fallback, required, emptyCounts, read } of ROWS) {
     t.match(variable, /^[A-Z]+(?:_[A-Z]+)*$/)
-    t.notMatch(variable, /_FILE$/, `${variable} is not mistaken for the file of another`)
+    t.notOk(
+      ROWS.some(other => variable === `${other.variable}_FILE`),
+      `${variable} is not mistaken for the file of another`,
+    )
     t.ok(SECTIONS.includes(section), `${variable} is in a section`)
     t.match(meaning, /^[A-Z][^]*\.$/, `${variable} is explained in sentences`)
     if (fallback !== undefined) {
@@ -136,6 +144,8 @@ function refusalOf(read: () => unknown): string {
     return error.message
   }
 }
+
+const { certificate: CA } = await createAuthority()
 
 t.test('a setting takes what it means, and says what it must be instead', t => {
   const cases: readonly {
@@ -248,6 +258,14 @@ t.test('a setting takes what it means, and says what it must be instead', t => {
     { key: 'port', text: '0', value: 0 },
     { key: 'port', text: '65536', refusal: /from 0 to 65535/ },
     { key: 'port', text: 'tcp://10.0.0.1:80', refusal: /^must be a whole number/ },
+    { key: 'upstreamCa', text: CA, value: [CA] },
+    { key: 'upstreamCa', text: CA + CA, value: [CA, CA] },
+    { key: 'upstreamCa', text: '/etc/ssl/ca.pem', refusal: /^holds no PEM certificate$/ },
+    { key: 'upstreamCa', text: CA.slice(0, 200), refusal: /^holds a certificate that cannot be/ },
+    { key: 'tlsCertFile', text: '/etc/tls/tls.crt', value: '/etc/tls/tls.crt' },
+    { key: 'tlsKeyFile', text: '/etc/tls/tls.key', value: '/etc/tls/tls.key' },
+    { key: 'tlsSelfSigned', text: 'true', value: true },
+    { key: 'tlsSelfSigned', text: '1', refusal: /^must be one of true, false/ },
     { key: 'upstreamIdleTimeoutMs', text: '0', value: 0 },
     { key: 'upstreamIdleTimeoutMs', text: '5', refusal: /^must be a duration/ },
     { key: 'maxHeaders', text: '2001', refusal: /from 1 to 2000/ },

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import https from 'node:https'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +15,7 @@ import {
   type ForwardOptions,
   type Outgoing,
 } from '../../src/forward/forward.ts'
+import { createAuthority } from '../fixtures/certificates.ts'
 import { comesTrue, givenTime, PATIENCE_MS } from '../fixtures/patience.ts'
 import { CLOSED_PORT, lines, openRaw, sendRaw } from '../fixtures/raw.ts'
 import { startRecorder, type Recorder } from '../fixtures/recorder.ts'
@@ -373,6 +375,44 @@ t.test('an application on a socket path or a v6 address is reached too', async t
   const remote = await startRig(t, { host: '::1', port })
   const { text } = await sendRaw(remote.port, lines('GET / HTTP/1.0'))
   t.match(text, isListening ? /\[::1\]$/ : / 599 upstream_unreachable\r\n/)
+})
+
+/** A client that could choose the name would choose which certificate passes for the application's. */
+t.test('an application over TLS is verified, whatever Host a client sends', async t => {
+  const authority = await createAuthority()
+  const serve = async (names: readonly string[]) => {
+    const { certificate: cert, key } = await authority.issue({ names })
+    const heard: string[] = []
+    const application = https.createServer({ cert, key }, (request, response) => {
+      heard.push(request.headers.host ?? '')
+      response.end('ok')
+    })
+    application.on('tlsClientError', () => undefined)
+    return { port: await listen(t, application), heard }
+  }
+  const [own, foreign] = [await serve(['localhost']), await serve(['app.example.com'])]
+  const options = {
+    ...({ protocol: 'https:', host: 'localhost', ca: [authority.certificate] } as const),
+    ...{ connectTimeoutMs: 20_000, headersTimeoutMs: 20_000 },
+  }
+  const get = lines('GET / HTTP/1.1', 'Host: app.example.com')
+  const ask = async (port: number) => (await sendRaw(port, get, { patienceMs: 20_000 })).text
+
+  const good = await startRig(t, { ...options, port: own.port })
+  t.match(await ask(good.port), / 200 OK[^]*ok/)
+  t.match(await ask(good.port), / 200 OK[^]*ok/)
+  t.same(own.heard, ['app.example.com', 'app.example.com'])
+
+  const bad = await startRig(t, { ...options, port: foreign.port })
+  // More than once: a session of the first try must not stand for the second.
+  for (let at = 0; at < 3; at++) {
+    t.match(await ask(bad.port), / 599 upstream_unreachable\r\n/)
+    t.match(bad.reported[at], /^unreachable: Hostname\/IP does not match/)
+  }
+  t.same(foreign.heard, [], 'and hears nothing')
+
+  const system = await startRig(t, { ...options, ca: undefined, port: own.port })
+  t.match(await ask(system.port), / 599 upstream_unreachable\r\n/)
 })
 
 t.test('what fails before an answer has a reason, and the response is untouched', async t => {

@@ -4,9 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, connect, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
-import { createProbe } from '../../src/forward/probe.ts'
+import { createProbe, type ProbeOptions } from '../../src/forward/probe.ts'
+import { createAuthority, type Wishes } from '../fixtures/certificates.ts'
 import { eventually, PATIENCE_MS } from '../fixtures/patience.ts'
+
+const HTTP = { protocol: 'http:' } as const
 
 /** A server that counts who connects. */
 async function startServer(t: Test, path?: string) {
@@ -50,7 +54,7 @@ async function startDeaf(t: Test): Promise<number> {
 
 t.test('an application that takes connections is there, one that does not is not', async t => {
   const { port, server } = await startServer(t)
-  const options = { host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => 0 }
+  const options = { ...HTTP, host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => 0 }
   t.equal(await createProbe(options)(), true)
   server.close()
   t.equal(await createProbe(options)(), false)
@@ -63,7 +67,14 @@ t.test('a socket path is asked in place of host and port', async t => {
   })
   const socketPath = join(directory, 'app.sock')
   const { server } = await startServer(t, socketPath)
-  const options = { host: 'localhost', port: 80, socketPath, timeoutMs: PATIENCE_MS, now: () => 0 }
+  const options = {
+    ...HTTP,
+    host: 'localhost',
+    port: 80,
+    socketPath,
+    timeoutMs: PATIENCE_MS,
+    now: () => 0,
+  }
   t.equal(await createProbe(options)(), true)
   server.close()
   t.equal(await createProbe(options)(), false)
@@ -71,13 +82,54 @@ t.test('a socket path is asked in place of host and port', async t => {
 
 t.test('an application that does not take a connection in time is not there', async t => {
   const port = await startDeaf(t)
-  t.equal(await createProbe({ host: '127.0.0.1', port, timeoutMs: 50, now: () => 0 })(), false)
+  t.equal(
+    await createProbe({ ...HTTP, host: '127.0.0.1', port, timeoutMs: 50, now: () => 0 })(),
+    false,
+  )
+})
+
+t.test('over TLS the certificate is looked at, as requests will look at it', async t => {
+  const authority = await createAuthority()
+  const stranger = await createAuthority()
+  const listen = async (wishes?: Wishes) => {
+    const { certificate: cert, key } = await authority.issue(wishes)
+    const server = createTlsServer({ cert, key }, socket => {
+      socket.on('error', () => undefined).resume()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    return portOf(server)
+  }
+  const [good, foreign, expired] = [
+    await listen(),
+    await listen({ names: ['app.example.com'] }),
+    await listen({ notAfter: new Date(Date.now() - 60_000) }),
+  ]
+  const { port: plain } = await startServer(t)
+  const ca = [authority.certificate]
+  const cases: { what: string; options: Partial<ProbeOptions>; isThere: boolean }[] = [
+    { what: 'a name', options: { host: 'localhost', port: good, ca }, isThere: true },
+    { what: 'an address', options: { port: good, ca }, isThere: true },
+    { what: 'no CA of ours', options: { port: good }, isThere: false },
+    { what: 'another CA', options: { port: good, ca: [stranger.certificate] }, isThere: false },
+    { what: 'another host', options: { port: foreign, ca }, isThere: false },
+    { what: 'an expired one', options: { port: expired, ca }, isThere: false },
+    { what: 'no TLS', options: { port: plain, ca, timeoutMs: 300 }, isThere: false },
+  ]
+  for (const { what, options, isThere } of cases) {
+    const probe = createProbe({
+      ...{ protocol: 'https:', host: '127.0.0.1', port: 0, timeoutMs: 20_000, now: () => 0 },
+      ...options,
+    })
+    t.equal(await probe(), isThere, what)
+  }
 })
 
 t.test('an answer serves for half a second, and no longer', async t => {
   const { port, seen, server } = await startServer(t)
   let time = 1_000
-  const probe = createProbe({ host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => time })
+  const probe = createProbe({ ...HTTP, host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => time })
   t.same(await Promise.all([probe(), probe(), probe()]), [true, true, true])
   await eventually(() => seen.connections > 0)
   t.equal(seen.connections, 1, 'asked at once')
