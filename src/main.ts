@@ -196,6 +196,9 @@ async function start({ config, pair: filed, warnings }: LoadedConfig): Promise<v
       return rawRefusal(reason, requestId)
     },
   })
+  server.on('tlsClientError', ({ message: detail }: Error) => {
+    logger.debug({ detail }, 'no TLS handshake')
+  })
   const probe = createProbe({
     ...upstream,
     ca: config.upstreamCa,

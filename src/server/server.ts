@@ -116,6 +116,8 @@ export function createServer(options: ServerOptions): FrontServer {
   /**
    * The parser gave up. An answer may be written only where it cannot be taken for the answer to
    * another request: on a connection without any, or when it is the body of the only one that is bad.
+   * Node reports a handshake that fails here too, and bytes that TLS does not let pass: no HTTP, no
+   * answer, and no request to count.
    */
   function onClientError({ code = '' }: NodeJS.ErrnoException, socket: Socket): void {
     const isOfHttp = /^(?:HPE|ERR_HTTP)_/.test(code)

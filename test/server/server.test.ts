@@ -1,12 +1,14 @@
 import { once } from 'node:events'
 import http, { type IncomingMessage, type ServerResponse } from 'node:http'
 import { connect, type AddressInfo, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import t, { type Test } from 'tap'
 import type { Reason } from '../../src/core/reasons.ts'
 import type { Upgrade } from '../../src/core/upgrade.ts'
 import { createServer, type ServerOptions } from '../../src/server/server.ts'
+import { createAuthority } from '../fixtures/certificates.ts'
 import { eventually } from '../fixtures/patience.ts'
-import { lines, openRaw, sendRaw } from '../fixtures/raw.ts'
+import { lines, openRaw, readAnswer, sendRaw } from '../fixtures/raw.ts'
 
 /** What `onRefused` has the server write: nothing that node would write by itself. */
 const answerTo = (reason: Reason) =>
@@ -386,4 +388,169 @@ t.test('an idle connection is closed when its time is up, and no earlier', async
   const { statuses, closed } = await sendRaw(port, GET, { answers: 2 })
   t.same(statuses, [200])
   t.ok(closed)
+})
+
+const authority = await createAuthority()
+const { certificate: cert, key } = await authority.issue()
+const tls = { cert, key }
+/** Patience for a handshake on a machine that is busy. */
+const patient = { tls, headersTimeoutMs: 60_000, keepAliveTimeoutMs: 60_000 }
+const trusting = { ca: authority.certificate, servername: 'localhost' }
+
+t.test('over TLS every event leads to the one entry, and every refusal is the same', async t => {
+  const { port, seen, refused } = await startServer(t, { ...patient, maxHeaderBytes: 8_192 })
+  const cases: readonly { bytes: string; reason?: Reason }[] = [
+    { bytes: GET },
+    { bytes: lines('GET / HTTP/1.0') },
+    { bytes: lines('GET / HTTP/1.1', 'Expect: 100-continue') },
+    { bytes: lines('GET / HTTP/1.1', 'Expect: moon') },
+    { bytes: 'hello\r\n\r\n', reason: 'malformed_request' },
+    { bytes: lines(...CHUNKED, 'Content-Length: 1'), reason: 'malformed_request' },
+    { bytes: lines('CONNECT a:443 HTTP/1.1', 'Host: a:443'), reason: 'method_refused' },
+    {
+      bytes: lines('GET / HTTP/1.1', `Pad: ${'x'.repeat(40_000)}`),
+      reason: 'headers_too_large',
+    },
+  ]
+  for (const { bytes, reason } of cases) {
+    const [before, counted] = [seen.length, refused.length]
+    const connection = openRaw(port, trusting)
+    connection.write(bytes)
+    const what = bytes.slice(0, 40)
+    t.ok(await connection.until(reason === undefined ? /ok$/ : / 599 /, 20_000), what)
+    t.equal(seen.length - before, reason === undefined ? 1 : 0, what)
+    t.same(
+      refused.slice(counted),
+      reason === undefined ? [] : [{ reason, isNew: true }],
+      `${what}: counted once, if refused`,
+    )
+    if (reason !== undefined) t.ok(await connection.closed(20_000), `${what}: closed`)
+    connection.reset()
+  }
+})
+
+t.test('what is no handshake is neither answered nor counted', async t => {
+  const { port, seen, refused } = await startServer(t, patient)
+  const cases: readonly { what: string; bytes: string | Buffer }[] = [
+    { what: 'plain HTTP', bytes: GET },
+    { what: 'the preface of HTTP/2', bytes: 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' },
+    { what: 'noise', bytes: Buffer.alloc(500, 0xa7) },
+    { what: 'an alert', bytes: Buffer.from('15030100020228', 'hex') },
+    { what: 'an empty handshake record', bytes: Buffer.from('1603010000', 'hex') },
+    { what: 'a hello of SSL 2', bytes: Buffer.from('802e0100020015000000100100800300', 'hex') },
+  ]
+  for (const { what, bytes } of cases) {
+    const connection = openRaw(port)
+    connection.write(bytes)
+    connection.end()
+    t.ok(await connection.closed(20_000), `${what}: closed`)
+    t.notMatch(connection.text(), /HTTP/, `${what}: no answer in HTTP`)
+  }
+  const gone = openRaw(port)
+  gone.write(Buffer.from('1603010200010001fc0303', 'hex'))
+  gone.reset()
+  const stranger = openRaw(port, { servername: 'localhost' })
+  t.ok(await stranger.closed(20_000), 'a client that does not trust us leaves')
+  t.same([seen, refused], [[], []])
+  const good = openRaw(port, trusting)
+  good.write(GET)
+  t.ok(await good.until(/ok$/, 20_000), 'and others are served')
+  good.reset()
+})
+
+t.test('a handshake that does not end is cut after HEADERS_TIMEOUT', async t => {
+  const { port, refused } = await startServer(t, { tls, headersTimeoutMs: 300 })
+  const hello = Buffer.from('1603010200010001fc0303', 'hex')
+  const [silent, half] = [openRaw(port), openRaw(port)]
+  half.write(hello)
+  t.ok(await silent.closed(20_000), 'without a byte')
+  t.ok(await half.closed(20_000), 'half a hello')
+  t.same([silent.text(), half.text()], ['', ''])
+  t.same(refused, [])
+})
+
+t.test('over TLS a request that does not come in time is answered 408', async t => {
+  const { port, refused } = await startServer(t, { tls, headersTimeoutMs: 5_000 })
+  const connection = openRaw(port, trusting)
+  connection.write('GET / HTTP/1.1\r\nHost: a\r\n')
+  t.ok(await connection.closed(20_000))
+  t.match(connection.text(), /^HTTP\/1\.1 408 /)
+  t.same(refused, [])
+})
+
+t.test('over TLS requests that are sent ahead are served one at a time, in order', async t => {
+  const answers: (() => void)[] = []
+  const { port, seen } = await startServer(t, patient, (request, response) => {
+    answers.push(() => response.end(`${request.url ?? ''}\n`))
+  })
+  const connection = openRaw(port, trusting)
+  for (const path of ['/1', '/2', '/3']) {
+    connection.write(lines(`GET ${path} HTTP/1.1`, 'Host: a'))
+  }
+  for (let at = 0; at < 3; at++) {
+    t.ok(await eventually(() => answers.length > at, 20_000))
+    t.equal(seen.length, at + 1, `request ${at + 1} is not served before its turn`)
+    answers[at]?.()
+  }
+  t.ok(await connection.until(/\/1\n[^]*\/2\n[^]*\/3\n$/, 20_000))
+  connection.reset()
+})
+
+t.test('over TLS a bad body behind a pending request is not answered', async t => {
+  const { port, refused } = await startServer(t, patient, hold)
+  const connection = openRaw(port, trusting)
+  connection.write(`${GET}${lines(...CHUNKED)}xyz\r\n`)
+  t.ok(await connection.closed(20_000))
+  t.equal(connection.text(), '')
+  t.same(refused, [])
+})
+
+t.test('over TLS only connections on which nothing is going on are closed on demand', async t => {
+  const { port, seen, closeIdle, server } = await startServer(t, patient, (request, response) => {
+    if (request.url === '/') response.end('ok')
+  })
+  const sockets: Socket[] = []
+  server.on('connection', (socket: Socket) => sockets.push(socket))
+  server.on('secureConnection', (socket: Socket) => sockets.push(socket))
+  const [used, busy, arriving, mute] = [1, 2, 3, 4].map(() => openRaw(port, trusting))
+  const [silent, shaking] = [openRaw(port), openRaw(port)]
+  const hello = Buffer.from('1603010200010001fc0303', 'hex')
+  shaking.write(hello)
+  used!.write(GET)
+  t.ok(await used!.until(/ok$/, 20_000))
+  busy!.write(lines('GET /held HTTP/1.1', 'Host: a'))
+  const half = 'GET / HTTP/1.1\r\n'
+  arriving!.write(half)
+  const isRead = ({ length }: string | Buffer) =>
+    eventually(() => sockets.some(({ bytesRead }) => bytesRead === length), 20_000)
+  t.ok((await isRead(half)) && (await isRead(hello)))
+  t.ok(await eventually(() => seen.length === 2 && sockets.length === 10, 20_000))
+  closeIdle()
+  t.ok(await used!.closed(20_000), 'one whose request was answered is closed')
+  t.ok(await silent.closed(20_000), 'one that said nothing is closed')
+  t.ok(await mute!.closed(20_000), 'one that said nothing after its handshake is closed')
+  t.notOk(await busy!.closed(50), 'one that waits for an answer is not')
+  t.notOk(await arriving!.closed(50), 'one with half a request is not')
+  t.notOk(await shaking.closed(50), 'one with half a handshake is not')
+  arriving!.write('Host: a\r\n\r\n')
+  t.ok(await arriving!.until(/ok$/, 20_000), 'it is served')
+  for (const connection of [busy!, arriving!, shaking]) connection.reset()
+})
+
+t.test('what breaks under TLS after the handshake is no request either', async t => {
+  const { port, refused } = await startServer(t, patient)
+  const socket = connect({ port, host: '127.0.0.1' })
+  const secure = connectTls({ socket, ...trusting })
+  secure.on('error', () => undefined)
+  secure.write(GET)
+  await once(secure, 'data')
+  // A record that nobody encrypted, past the client's TLS.
+  socket.write(Buffer.from(`1703030020${'a7'.repeat(32)}`, 'hex'))
+  await once(socket, 'close')
+  t.same(refused, [])
+  const next = openRaw(port, trusting)
+  next.write(GET)
+  t.ok(await next.until(/ok$/, 20_000))
+  t.equal(readAnswer(next.text())?.status, 200)
+  next.reset()
 })
