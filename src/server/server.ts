@@ -71,7 +71,7 @@ export function createServer(options: ServerOptions): FrontServer {
   const server =
     tls === undefined
       ? http.createServer(settings)
-      : https.createServer({ ...settings, ...tls, handshakeTimeout, allowHalfOpen: true })
+      : https.createServer({ ...settings, ...tls, handshakeTimeout })
   /** What brings a connection to node's parser. */
   const arrival = tls === undefined ? 'connection' : 'secureConnection'
   // Node cuts a longer list silently and still frames the body by what it cut (CVE-2026-58044).
@@ -88,6 +88,10 @@ export function createServer(options: ServerOptions): FrontServer {
     else socket.destroy()
   })
   server.on('clientError', onClientError)
+  // As connections in the clear are made; but not before the handshake, which nobody would end then.
+  server.on('secureConnection', (socket: Socket) => {
+    socket.allowHalfOpen = true
+  })
   return { server, closeIdle, closeAll }
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {

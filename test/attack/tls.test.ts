@@ -14,7 +14,7 @@ import { lines, openRaw, readAnswer } from '../fixtures/raw.ts'
 import { startRecorder, valuesIn } from '../fixtures/recorder.ts'
 import { ALICE, startRig } from '../fixtures/sidecar.ts'
 import { signedIn, visit } from '../fixtures/visit.ts'
-import { tag } from './rows.ts'
+import { eventually, tag } from './rows.ts'
 
 const PATIENCE_MS = 30_000
 const recorder = await startRecorder(t)
@@ -163,6 +163,45 @@ t.test('what is refused in the clear is refused over TLS', async t => {
     t.ok(await connection.closed(PATIENCE_MS), `${what}: closed`)
     t.equal(readAnswer(connection.text())?.status, status, what)
   }
+})
+
+/** The example of RFC 6455 §1.3. */
+t.test('a WebSocket is decided like any other request, and passes bytes unchanged', async t => {
+  const ask = (path: string, ...headers: string[]) =>
+    lines(
+      ...[`GET ${path} HTTP/1.1`, 'Host: a', 'Connection: Upgrade', 'Upgrade: websocket'],
+      ...['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='],
+      ...headers,
+    )
+  const target = tag()
+  const arrived = () => recorder.requests().filter(({ line }) => line.includes(target))
+  const refused = openRaw(rig.port, tls)
+  refused.write(ask(target, 'X-Forwarded-User: root'))
+  t.ok(await refused.closed(PATIENCE_MS))
+  t.equal(readAnswer(refused.text())?.status, 401)
+  t.same(arrived(), [])
+
+  const before = recorder.answer
+  const bytes = randomBytes(100_000)
+  recorder.answer = socket => {
+    const accept = 'Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo='
+    socket.write(
+      lines('HTTP/1.1 101 Switching', 'Upgrade: websocket', 'Connection: Upgrade', accept),
+    )
+    socket.write(bytes)
+  }
+  const tunnel = openRaw(rig.port, tls)
+  tunnel.write(ask(target, 'X-Forwarded-User: root', ...signedIn(rig.token())))
+  t.ok(await tunnel.until(/^HTTP\/1\.1 101 /, PATIENCE_MS))
+  const passed = bytes.toString('latin1')
+  t.ok(await eventually(() => tunnel.text().endsWith(passed), PATIENCE_MS), 'down')
+  const [request] = arrived()
+  t.same(valuesIn(request?.headers ?? [], 'x-forwarded-user'), [ALICE.email])
+  tunnel.write(bytes)
+  const isUp = () => recorder.connections.some(connection => connection.bytes.endsWith(passed))
+  t.ok(await eventually(isUp, PATIENCE_MS), 'up')
+  tunnel.reset()
+  recorder.answer = before
 })
 
 t.test('a connection that is renegotiated is lost, and it alone', async t => {

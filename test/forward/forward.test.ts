@@ -947,6 +947,49 @@ t.test('a WebSocket is a tunnel once the application has agreed to it', async t 
   t.equal(forward.connections(), 0)
 })
 
+/** Tunnels have an agent of their own, which must not forget what the other one knows. */
+t.test('a WebSocket goes to an application over TLS only if its certificate holds', async t => {
+  const authority = await createAuthority()
+  const serve = async (names: readonly string[]) => {
+    const { certificate: cert, key } = await authority.issue({ names })
+    const heard: string[] = []
+    const application = https.createServer({ cert, key })
+    application.on('tlsClientError', () => undefined)
+    application.on('upgrade', (request, socket) => {
+      heard.push(request.url ?? '')
+      socket.on('error', () => undefined)
+      socket.write(`${lines(...AGREE)}hello `)
+      socket.pipe(socket)
+    })
+    return { port: await listen(t, application), heard }
+  }
+  const [own, foreign] = [await serve(['localhost']), await serve(['app.example.com'])]
+  const ca = [authority.certificate]
+  const cases = [
+    { what: 'ours', to: own, ca, isGood: true },
+    { what: 'for another host', to: foreign, ca, isGood: false },
+    { what: 'from no known authority', to: own, ca: undefined, isGood: false },
+  ]
+  for (const { what, to, ca, isGood } of cases) {
+    const heard = to.heard.length
+    const { port, forward } = await startRig(
+      t,
+      {
+        ...{ protocol: 'https:', host: 'localhost', port: to.port, ca },
+        ...{ connectTimeoutMs: 20_000, headersTimeoutMs: 20_000 },
+      },
+      asWebSocket,
+    )
+    const client = openRaw(port)
+    client.write(lines(...ASK, 'Host: app.example.com'))
+    const expected = isGood ? /hello early $/ : / 599 upstream_unreachable\r\n/
+    t.ok(await client.until(expected, 20_000), what)
+    t.equal(to.heard.length - heard, isGood ? 1 : 0, `${what}: what it heard`)
+    forward.closeWebSockets()
+    client.reset()
+  }
+})
+
 t.test('a WebSocket that the application does not agree to is answered as it answers', async t => {
   const refusal = answer('403 No', 'not you', 'A: b')
   const { port, forward, ended } = await startBoth(t, refusal, {}, asWebSocket)
