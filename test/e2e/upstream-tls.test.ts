@@ -94,7 +94,11 @@ t.test('only who is certified as the application is sent anything', async t => {
     for (const request of requests) {
       const answer = await visit(port, request)
       t.equal(answer.status, isGood ? 200 : 502, `${what}: ${request.target}`)
-      t.notMatch(answer.body, /altname|certificate|localhost|127\.0\.0\.1/i, 'the client learns no')
+      t.notMatch(
+        answer.body,
+        /altname|certificate|localhost|127\.0\.0\.1/i,
+        'the client learns nothing of it',
+      )
     }
     t.equal(on.heard.length - heard, isGood ? 3 : 0, `${what}: what it was sent`)
     const isReady = () =>
