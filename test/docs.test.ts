@@ -118,6 +118,7 @@ t.test('every link to a file in the documents leads to one', async t => {
     'docs/identity-providers.md',
     'docs/reasons.md',
     'docs/metrics.md',
+    'docs/workers.md',
     'CONTRIBUTING.md',
   ]) {
     const text = readFileSync(file, 'utf8')

@@ -657,6 +657,14 @@ export const SETTINGS = {
     meaning: 'Bytes of request line and header lines in all; one more is answered 431.',
   },
 
+  workers: {
+    variable: 'WORKERS',
+    read: whole(1, 64),
+    section: 'Operating',
+    fallback: '1',
+    meaning:
+      'Processes that serve, on one port. More than one have a process in front that watches them and has the admin port; caches, connections and limits are then those of each.',
+  },
   drainDelayMs: {
     variable: 'DRAIN_DELAY',
     read: duration('1h'),

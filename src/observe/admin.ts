@@ -10,6 +10,8 @@ export interface AdminOptions {
   readonly metricsContentType: string
   /** Why this process should get no requests now; `undefined` when it should. */
   readonly notReady: () => Promise<string | undefined>
+  /** Why this process should be ended and started anew; `undefined` when it should not. */
+  readonly notHealthy: () => Promise<string | undefined>
 }
 
 interface Page {
@@ -28,11 +30,8 @@ export function createAdmin(options: AdminOptions): Server {
       contentType: options.metricsContentType,
       body: await options.metrics(),
     }),
-    '/healthz': () => Promise.resolve({ status: 200, body: 'ok\n' }),
-    '/readyz': async () => {
-      const why = await options.notReady()
-      return why === undefined ? { status: 200, body: 'ok\n' } : { status: 503, body: `${why}\n` }
-    },
+    '/healthz': async () => verdict(await options.notHealthy()),
+    '/readyz': async () => verdict(await options.notReady()),
   }
 
   async function answer(method: string, target: string): Promise<Page> {
@@ -59,4 +58,8 @@ export function createAdmin(options: AdminOptions): Server {
       )
     },
   )
+}
+
+function verdict(why: string | undefined): Page {
+  return why === undefined ? { status: 200, body: 'ok\n' } : { status: 503, body: `${why}\n` }
 }

@@ -16,6 +16,8 @@ export interface LogOptions {
   readonly accessLog: 'rejections' | 'all' | 'off'
   readonly logSubject: boolean
   readonly destination: DestinationStream
+  /** The process that writes, where several write to one log. */
+  readonly worker?: number
 }
 
 export interface Log {
@@ -31,9 +33,10 @@ export interface Log {
 const MAX_PATH = 256
 
 export function createLog(options: LogOptions): Log {
-  const { format, destination } = options
+  const { format, destination, worker } = options
+  const base = worker === undefined ? null : { worker }
   const logger = pino(
-    { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+    { level: options.level, base, timestamp: pino.stdTimeFunctions.isoTime },
     format === 'pretty' ? prettily(destination) : destination,
   )
   return {

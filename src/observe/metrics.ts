@@ -37,6 +37,8 @@ export interface Metrics {
   readonly begin: () => (record: Settled) => void
   /** For what was turned away before it could become a request. */
   readonly refused: (record: Pick<Settled, 'verdict' | 'route'>) => void
+  /** For a worker that was started in the place of another. */
+  readonly workerRestarted: () => void
 }
 
 const ROUTES = ['open', 'guarded'] as const
@@ -187,9 +189,17 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
     help: 'Requests that have not been answered to their end.',
     registers,
   })
+  const restarts = new Counter({
+    name: 'alb_auth_worker_restarts_total',
+    help: 'Workers that were started in the place of one that had ended; 0 with WORKERS=1.',
+    registers,
+  })
+  // Of several workers, what these say is not to be added up.
+  const aggregator = 'max'
   new Gauge({
     name: 'alb_auth_draining',
     help: '1 from SIGTERM on.',
+    aggregator,
     registers,
     collect() {
       this.set(gauges.isDraining() ? 1 : 0)
@@ -198,12 +208,14 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
   new Gauge({
     name: 'alb_auth_unsafe_settings',
     help: '1 when an UNSAFE_ setting leaves a check out.',
+    aggregator,
     registers,
   }).set(gauges.isUnsafe ? 1 : 0)
   new Gauge({
     name: 'alb_auth_build_info',
     help: 'Always 1; the labels say what runs.',
     labelNames: ['version', 'node'] as const,
+    aggregator,
     registers,
   }).set({ version: gauges.version, node: gauges.node }, 1)
 
@@ -233,6 +245,9 @@ export function createMetrics(registry: Registry, gauges: Gauges): Metrics {
       },
     },
     refused,
+    workerRestarted: () => {
+      restarts.inc()
+    },
     begin: () => {
       inFlight.inc()
       return record => {

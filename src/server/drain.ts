@@ -41,7 +41,7 @@ export async function drain({
   })
   closeIdle()
   closeWebSockets()
-  const sweep = setInterval(closeIdle, SWEEP_MS)
+  const sweep = setInterval(() => setImmediate(closeIdle), SWEEP_MS)
   const stopWaiting = new AbortController()
   const late = delay(timeoutMs, false, { signal: stopWaiting.signal }).catch(() => false)
   const inTime = await Promise.race([closed, late])

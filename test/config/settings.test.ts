@@ -84,6 +84,7 @@ const DEFAULTS: Readonly<Record<string, string | undefined>> = {
   REQUEST_TIMEOUT: '0',
   MAX_HEADERS: '200',
   MAX_HEADER_BYTES: '81920',
+  WORKERS: '1',
   DRAIN_DELAY: '5s',
   DRAIN_TIMEOUT: '25s',
   LOG_LEVEL: 'info',
@@ -270,6 +271,10 @@ t.test('a setting takes what it means, and says what it must be instead', t => {
     { key: 'upstreamIdleTimeoutMs', text: '5', refusal: /^must be a duration/ },
     { key: 'maxHeaders', text: '2001', refusal: /from 1 to 2000/ },
     { key: 'maxHeaderBytes', text: '1023', refusal: /from 1024 to 1048576/ },
+    { key: 'workers', text: '64', value: 64 },
+    { key: 'workers', text: '0', refusal: /from 1 to 64/ },
+    { key: 'workers', text: '65', refusal: /from 1 to 64/ },
+    { key: 'workers', text: 'auto', refusal: /^must be a whole number/ },
     { key: 'logLevel', text: 'trace', refusal: /^must be one of fatal, error, warn, info, debug/ },
     { key: 'accessLog', text: 'none', refusal: /^must be one of rejections, all, off/ },
   ]

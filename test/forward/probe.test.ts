@@ -129,7 +129,13 @@ t.test('over TLS the certificate is looked at, as requests will look at it', asy
 t.test('an answer serves for half a second, and no longer', async t => {
   const { port, seen, server } = await startServer(t)
   let time = 1_000
-  const probe = createProbe({ ...HTTP, host: '127.0.0.1', port, timeoutMs: PATIENCE_MS, now: () => time })
+  const probe = createProbe({
+    ...HTTP,
+    host: '127.0.0.1',
+    port,
+    timeoutMs: PATIENCE_MS,
+    now: () => time,
+  })
   t.same(await Promise.all([probe(), probe(), probe()]), [true, true, true])
   await eventually(() => seen.connections > 0)
   t.equal(seen.connections, 1, 'asked at once')

@@ -10,6 +10,7 @@ async function startAdmin(t: Test, options: Partial<AdminOptions> = {}): Promise
     metrics: () => Promise.resolve('alb_auth_draining 0\n'),
     metricsContentType: CONTENT_TYPE,
     notReady: () => Promise.resolve(undefined),
+    notHealthy: () => Promise.resolve(undefined),
     ...options,
   })
   server.listen(0, '127.0.0.1')
@@ -78,6 +79,19 @@ t.test('/readyz says why not, each time anew, while /healthz stays well', async 
   t.equal(await ask('/healthz'), '200 ok\n')
   why = undefined
   t.equal(await ask('/readyz'), '200 ok\n')
+})
+
+t.test('/healthz says what hangs, while /readyz is asked for itself', async t => {
+  let why: string | undefined = 'a worker does not answer'
+  const port = await startAdmin(t, { notHealthy: () => Promise.resolve(why) })
+  const ask = async (path: string) => {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`)
+    return `${response.status} ${await response.text()}`
+  }
+  t.equal(await ask('/healthz'), '503 a worker does not answer\n')
+  t.equal(await ask('/readyz'), '200 ok\n')
+  why = undefined
+  t.equal(await ask('/healthz'), '200 ok\n')
 })
 
 t.test(

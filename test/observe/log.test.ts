@@ -321,6 +321,22 @@ t.test('what could not become a request has a line too, unless lines are off', t
   t.end()
 })
 
+t.test('one of several processes says which one it is, and one alone does not', t => {
+  for (const [options, worker] of [
+    [{ worker: 7 }, 7],
+    [{}, undefined],
+  ] as const) {
+    const { log, records } = setUp(options)
+    log.settled({ ...SETTLED, verdict: BAD_TOKEN })
+    log.logger.warn('anything')
+    t.same(
+      records().map(record => record['worker']),
+      [worker, worker],
+    )
+  }
+  t.end()
+})
+
 t.test('the pretty format is one readable line a record', t => {
   const { log, written } = setUp({ format: 'pretty', accessLog: 'all' })
   log.settled({ ...SETTLED, verdict: BAD_TOKEN, status: 401 })

@@ -46,6 +46,8 @@ const CONTRACT: Record<string, { type: string; labels: Record<string, readonly s
     type: 'counter',
     labels: { kind: ['unreachable', 'timeout', 'aborted', 'saturated', 'invalid'] },
   },
+  /** Not of SPEC §11: only a primary counts it. */
+  worker_restarts_total: { type: 'counter', labels: {} },
   upstream_connections: { type: 'gauge', labels: {} },
   websockets: { type: 'gauge', labels: {} },
   requests_in_flight: { type: 'gauge', labels: {} },
@@ -301,6 +303,12 @@ t.test(
     })
   },
 )
+
+t.test('a worker that was started in the place of another is counted', async t => {
+  const { metrics, counted } = setUp()
+  metrics.workerRestarted()
+  t.same(await counted('worker_restarts_total'), { worker_restarts_total: 1 })
+})
 
 t.test('gauges say what holds when they are read', async t => {
   let open = 3
