@@ -5,7 +5,7 @@
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
  */
 import { Server } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { FrontServer } from './server.ts'
 
 export interface DrainOptions extends Pick<FrontServer, 'closeIdle' | 'closeAll'> {
@@ -33,6 +33,8 @@ export async function drain({
   timeoutMs,
 }: DrainOptions): Promise<boolean> {
   await delay(delayMs)
+  // What has arrived by now is accepted and read first, so that nothing that is there is cut off.
+  await turn()
   const closed = new Promise<boolean>(resolve => {
     // Not http's own close: it takes a connection for idle whose answer has not been read to its end.
     Server.prototype.close.call(server, () => {

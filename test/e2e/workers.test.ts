@@ -15,6 +15,8 @@ import { lines, openRaw, readAnswer } from '../fixtures/raw.ts'
 import { SETTINGS, runProgram, type Program } from '../fixtures/sidecar.ts'
 import { logged, visit } from '../fixtures/visit.ts'
 
+t.setTimeout(600_000)
+
 /** For what must happen, on however slow a machine. */
 const PATIENCE_MS = 30_000
 

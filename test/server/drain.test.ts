@@ -128,3 +128,16 @@ t.test('what is not over when the time is up is cut, and said to be', async t =>
   t.match(await end, /half of it\r\n$/, 'without an end')
   t.equal(server.listening, false)
 })
+
+t.test('a request that has arrived but not been read does not make an idle connection', async t => {
+  const { drain, ask } = await startRig(t)
+  const { socket, end } = ask('/')
+  await once(socket, 'data')
+  socket.write('GET /again HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n')
+  const drained = drain()
+  // The delay is over before the loop comes to read again.
+  const blockedUntil = Date.now() + 20
+  while (Date.now() < blockedUntil);
+  t.equal(await drained, true)
+  t.equal((await end).match(/ 200 OK/g)?.length, 2)
+})

@@ -9,6 +9,7 @@ import t, { type Test } from 'tap'
 import { eventually } from '../attack/rows.ts'
 import { SETTINGS } from '../fixtures/sidecar.ts'
 
+t.setTimeout(600_000)
 const PATIENCE_MS = 30_000
 
 interface Contained {

@@ -4,6 +4,7 @@ import t, { type Test } from 'tap'
 import { createCrew, type Child, type CrewOptions } from '../../src/workers/crew.ts'
 import { eventually } from '../attack/rows.ts'
 
+t.setTimeout(600_000)
 const PATIENCE_MS = 15_000
 
 interface Forked extends Child {
