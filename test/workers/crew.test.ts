@@ -54,7 +54,7 @@ function setUp(t: Test, modes: readonly string[], options: Partial<CrewOptions> 
 }
 
 function start(t: Test, id: number, mode: string): Forked {
-  const child = fork('test/workers/child.mjs', [mode], { execArgv: [], env: {} })
+  const child = fork('test/fixtures/worker.mjs', [mode], { execArgv: [], env: {} })
   t.teardown(() => child.kill('SIGKILL'))
   const told: unknown[] = []
   const send = (message: object) => {
