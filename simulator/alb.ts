@@ -1,236 +1,202 @@
 /**
- * A small Application Load Balancer with authentication, as one in front of the sidecar behaves.
+ * An Application Load Balancer with authentication, as one stands in front of an application.
  *
- * Where AWS documents nothing, this one is the worse of the possible load balancers: a rule that only
- * forwards passes client-sent `x-amzn-oidc-*` on, header names with underscores pass everywhere, and
- * rules look at the path as it was sent. The identity provider is a page of its own with no password.
+ * A listener for HTTP, one for HTTPS if there is a certificate, rules, the authenticate action, a
+ * target group. What is as on AWS, what is not, and what AWS does not say, is in the README; where it
+ * says nothing, this one is the worse of the possible load balancers.
  */
 
 import { randomBytes } from 'node:crypto'
+import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
+import { createServer as createSecureServer } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { errorAnswer, rawAnswer } from './alb-answers.ts'
 import {
-  Agent,
-  type IncomingMessage,
-  type ServerResponse,
-  createServer,
-  request as startRequest,
-} from 'node:http'
-import { pipeline } from 'node:stream'
-import { html, page } from './html.ts'
-import { type HeaderList, close, headerList, listen } from './loopback.ts'
-import type { Fields, Signer } from './signer.ts'
-
-export interface Rule {
-  /** Path pattern in the ALB's language: `*` is any run of characters, `?` exactly one. */
-  readonly pattern: string
-  readonly action: 'forward' | 'authenticate'
-}
-
-/** What the identity provider's userinfo endpoint says of somebody. */
-export type Userinfo = Fields & { readonly sub: string }
+  type Admission,
+  type AuthMetrics,
+  type Authenticate,
+  CALLBACK_PATH,
+  createAuthenticate,
+} from './authenticate.ts'
+import type { KeyServer } from './key-server.ts'
+import { type HeaderList, close, listen } from './loopback.ts'
+import { type OidcSettings, createOidcClient } from './oidc-client.ts'
+import { relay, relayUpgrade, sendAnswer } from './relay.ts'
+import { MAX_REQUEST_HEADERS, addressed, limitBroken, replace } from './request-headers.ts'
+import { type Action, type Rule, createRules } from './rules.ts'
+import { DEFAULT_SESSION_COOKIE, createSessionCookies, parseCookies } from './session-cookie.ts'
+import { type Signer, createSigner } from './signer.ts'
+import { type Health, type HealthCheck, createTargetGroup } from './targets.ts'
 
 export interface AlbOptions {
-  /** Default 0: any free one. */
+  /** Of the HTTP listener; default 0, any free one. AWS authenticates on HTTPS listeners only. */
   readonly port?: number
-  /** Base URL of what stands behind. */
-  readonly target: string
+  /** A second listener. */
+  readonly https?: { readonly port?: number; readonly key: string; readonly cert: string }
+  /** Base URLs, `http:` or `https:`; more can be registered later. */
+  readonly targets?: readonly string[]
   readonly signer: Signer
-  /** The first that matches decides; when none does, `authenticate`. */
-  readonly rules: readonly Rule[]
-  /** Who can sign in, by the name that their session cookie carries. */
-  readonly users: Readonly<Record<string, Userinfo>>
+  /** Where the keys of {@link Alb.rotateKey} are published. */
+  readonly keyServer?: Pick<KeyServer, 'publish'>
+  readonly oidc: OidcSettings
+  /** The first that matches decides. */
+  readonly rules?: readonly Rule[]
+  /** Default `authenticate`. */
+  readonly defaultAction?: Action
+  readonly normalizesPaths?: boolean
+  /** SessionCookieName. */
+  readonly sessionCookie?: string
+  /** SessionTimeout, in seconds; default seven days. */
+  readonly sessionTimeout?: number
+  /** Default 60. */
+  readonly idleTimeoutSeconds?: number
+  /** Default 300. */
+  readonly deregistrationDelaySeconds?: number
+  readonly healthCheck?: HealthCheck
+  /**
+   * `cognito`: `exp` and `iss` stand in the payload too, as seen in tokens of user pools. `generic`:
+   * only in the header, which is all that the documentation promises.
+   */
+  readonly shape?: 'cognito' | 'generic'
+  /** How long a token is good for; AWS does not say how long its own are. */
+  readonly tokenSeconds?: number
+  /** Milliseconds since 1970; default `Date.now`. */
+  readonly now?: () => number
 }
 
 export interface Alb {
+  /** Of the HTTPS listener if there is one. */
   readonly url: string
+  readonly httpUrl: string
+  readonly metrics: Readonly<AuthMetrics>
+  readonly register: (target: string) => void
+  /** Resolves when the target has no requests any more, at the latest after the delay. */
+  readonly deregister: (target: string) => Promise<void>
+  readonly health: () => Readonly<Record<string, Health>>
+  /** Signs with a new key under a new `kid` from now on. @returns The new signer. */
+  readonly rotateKey: () => Signer
   readonly close: () => Promise<void>
 }
 
-/** The first shard. AWS encrypts it; here it holds the user's name, so that it can be typed. */
-export const SESSION_COOKIE = 'AWSELBAuthSessionCookie-0'
-
-/** Where AWS receives the identity provider's answer, and where ours asks who one would like to be. */
-export const SIGN_IN_PATH = '/oauth2/idpresponse'
-
-/** AWS's limits on all headers of a request and of an answer, in bytes. */
-const MAX_REQUEST_HEADERS = 65_536
-const MAX_RESPONSE_HEADERS = 32_768
-
 const SESSION_SECONDS = 7 * 24 * 60 * 60
+const NOT_IN_PAYLOAD = { exp: undefined, iss: undefined }
 
-/** What concerns one connection only, and `Expect`, which Node's server has answered already. */
-const HOP_BY_HOP = /^(connection|expect|keep-alive|proxy-connection|te|trailer|upgrade)$/i
-
-/** Starts listening on 127.0.0.1; plain HTTP, no upgrades. */
-export async function startAlb({
-  port = 0,
-  target,
-  signer,
-  rules,
-  users,
-}: AlbOptions): Promise<Alb> {
-  const agent = new Agent({ keepAlive: true })
-  const known = new Map(Object.entries(users))
-  const options = { maxHeaderSize: MAX_REQUEST_HEADERS, requestTimeout: 0 }
-
-  const server = createServer(options, (request, response) => {
-    const url = request.url ?? '/'
-    const [path = ''] = url.split('?', 1)
-    if (path === SIGN_IN_PATH) {
-      signIn(url, known, response)
-      return
-    }
-    const action = rules.find(rule => matchesPattern(rule.pattern, path))?.action
-    if (action === 'forward') {
-      forward(request, response, { target, agent, headers: addressed(request) })
-      return
-    }
-    const user = known.get(sessionOf(request))
-    if (user === undefined) {
-      const location = `${SIGN_IN_PATH}?state=${encodeURIComponent(url)}`
-      response.writeHead(302, { Location: location }).end()
-      return
-    }
-    const headers = replace(addressed(request), {
-      'x-amzn-oidc-accesstoken': `opaque-${randomBytes(24).toString('base64url')}`,
-      'x-amzn-oidc-identity': user.sub,
-      'x-amzn-oidc-data': signer.sign(user),
-    })
-    forward(request, response, { target, agent, headers })
+/** Starts listening on 127.0.0.1. */
+export async function startAlb(options: AlbOptions): Promise<Alb> {
+  const { now = Date.now, shape = 'cognito', sessionTimeout = SESSION_SECONDS } = options
+  const { sessionCookie = DEFAULT_SESSION_COOKIE } = options
+  const idleTimeoutMs = (options.idleTimeoutSeconds ?? 60) * 1000
+  const key = randomBytes(32)
+  const oidc = createOidcClient(options.oidc)
+  const metrics: AuthMetrics = {
+    ...{ ELBAuthSuccess: 0, ELBAuthFailure: 0, ELBAuthError: 0 },
+    ...{ ELBAuthRefreshTokenSuccess: 0, ELBAuthUserClaimsSizeExceeded: 0 },
+  }
+  const decide = createRules({
+    rules: options.rules ?? [],
+    defaultAction: options.defaultAction ?? 'authenticate',
+    normalizesPaths: options.normalizesPaths ?? false,
   })
+  const group = createTargetGroup({
+    targets: options.targets ?? [],
+    ...(options.healthCheck && { healthCheck: options.healthCheck }),
+    deregistrationDelayMs: (options.deregistrationDelaySeconds ?? 300) * 1000,
+    idleTimeoutMs,
+  })
+  let { signer } = options
+
+  /** The three headers of a request with a session. */
+  function identityOf({ session }: Extract<Admission, { outcome: 'session' }>) {
+    const { claims, accessToken } = session
+    const exp = Math.floor(now() / 1000) + (options.tokenSeconds ?? 120)
+    return {
+      'x-amzn-oidc-accesstoken': accessToken,
+      'x-amzn-oidc-identity': claims.sub,
+      'x-amzn-oidc-data': signer.sign(claims, {
+        header: { exp },
+        payload: shape === 'cognito' ? { exp } : NOT_IN_PAYLOAD,
+      }),
+    }
+  }
+
+  /** What becomes of a request: an answer of ours, or headers to go on with. */
+  async function judge(request: IncomingMessage, authenticate: Authenticate, isSecure: boolean) {
+    const broken = limitBroken(request)
+    if (broken !== undefined) return errorAnswer(broken)
+    const { url: target = '/', headers } = request
+    const visitor = {
+      target,
+      host: headers.host,
+      cookies: parseCookies(headers.cookie === undefined ? [] : [headers.cookie]),
+    }
+    if (target.split('?', 1)[0] === CALLBACK_PATH) return authenticate.receive(visitor)
+    const base = addressed(request, isSecure ? 'https' : 'http')
+    const action = decide(target)
+    const admission: Admission =
+      action === 'forward' ? { outcome: 'anonymous' } : await authenticate.admit(visitor, action)
+    if (admission.outcome === 'answered') return admission.answer
+    const onward = (headers: HeaderList, setCookies: readonly string[]) => ({
+      ...{ target: group.next(), headers, setCookies, idleTimeoutMs },
+    })
+    if (admission.outcome === 'anonymous') return onward(base, [])
+    return onward(replace(base, identityOf(admission)), admission.setCookies)
+  }
+
+  const sockets = new Set<Duplex>()
+
+  async function startListener(port: number, tls?: AlbOptions['https']) {
+    const isSecure = tls !== undefined
+    const cookies = createSessionCookies({ name: sessionCookie, isSecure, now, key })
+    const authenticate = createAuthenticate({
+      ...{ oidc, cookies, isSecure, sessionTimeout, now, metrics },
+    })
+    const limits = { maxHeaderSize: MAX_REQUEST_HEADERS, requestTimeout: 0 }
+    const server = isSecure
+      ? createSecureServer({ ...limits, key: tls.key, cert: tls.cert })
+      : createServer(limits)
+    server.keepAliveTimeout = idleTimeoutMs
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      void judge(request, authenticate, isSecure).then(verdict => {
+        if ('status' in verdict) sendAnswer(request, response, verdict)
+        else relay(request, response, verdict)
+      })
+    })
+    server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+      sockets.add(socket.once('close', () => sockets.delete(socket)))
+      socket.on('error', () => socket.destroy())
+      void judge(request, authenticate, isSecure).then(verdict => {
+        if ('status' in verdict) socket.end(rawAnswer(verdict))
+        else relayUpgrade(request, socket, head, verdict)
+      })
+    })
+    server.on('clientError', (_: Error, socket: Duplex) => {
+      if (socket.writable) socket.end(rawAnswer(errorAnswer(400)))
+      else socket.destroy()
+    })
+    return { server, url: await listen(server, port, isSecure ? 'https' : 'http') }
+  }
+
+  const http = await startListener(options.port ?? 0)
+  const https = options.https && (await startListener(options.https.port ?? 0, options.https))
 
   return {
-    url: await listen(server, port),
-    close: () => {
-      agent.destroy()
-      return close(server)
+    url: https?.url ?? http.url,
+    httpUrl: http.url,
+    metrics,
+    register: group.register,
+    deregister: group.deregister,
+    health: group.health,
+    rotateKey: () => {
+      const { arn, client, issuer } = signer
+      signer = createSigner({ arn, client, issuer, now })
+      options.keyServer?.publish(signer)
+      return signer
+    },
+    close: async () => {
+      for (const socket of sockets) socket.destroy()
+      group.close()
+      await close(http.server)
+      if (https !== undefined) await close(https.server)
     },
   }
-}
-
-/** Matches the whole path, in time bounded by pattern times path: no backtracking past the last `*`. */
-export function matchesPattern(pattern: string, path: string): boolean {
-  let p = 0
-  let s = 0
-  let star = -1
-  let retry = 0
-  while (s < path.length) {
-    if (pattern[p] === '*') {
-      star = p++
-      retry = s
-    } else if (pattern[p] === '?' || pattern[p] === path[s]) {
-      p++
-      s++
-    } else if (star >= 0) {
-      p = star + 1
-      s = ++retry
-    } else return false
-  }
-  return /^\**$/.test(pattern.slice(p))
-}
-
-const sessionOf = ({ headers }: IncomingMessage): string =>
-  (headers.cookie ?? '')
-    .split(/; ?/)
-    .find(cookie => cookie.startsWith(`${SESSION_COOKIE}=`))
-    ?.slice(SESSION_COOKIE.length + 1) ?? ''
-
-/** Stands in for the whole round trip to an identity provider. */
-function signIn(url: string, users: ReadonlyMap<string, Userinfo>, response: ServerResponse): void {
-  const query = new URL(url, 'http://alb').searchParams
-  const state = ownPath(query.get('state') ?? '/')
-  const name = query.get('user') ?? ''
-  if (users.has(name)) {
-    const cookie = `${SESSION_COOKIE}=${name}; Max-Age=${SESSION_SECONDS}; Path=/; HttpOnly`
-    response.writeHead(302, { Location: state, 'Set-Cookie': cookie }).end()
-    return
-  }
-  const choices = [...users.keys()].map(
-    user =>
-      html`<li><a href="?${new URLSearchParams({ user, state }).toString()}">${user}</a></li>`,
-  )
-  response.writeHead(200, { 'Content-Type': 'text/html; charset=utf-8' }).end(
-    page(
-      'Sign in',
-      html`<h1>Sign in as</h1>
-        <ul>
-          ${choices}
-        </ul>
-        <p class="note">A stand-in for the identity provider: there is no password to steal.</p>`,
-    ),
-  )
-}
-
-/** The path to go back to; a URL elsewhere is the root. */
-function ownPath(state: string): string {
-  if (!URL.canParse(state, 'http://alb')) return '/'
-  const { origin, pathname, search } = new URL(state, 'http://alb')
-  return origin === 'http://alb' ? pathname + search : '/'
-}
-
-/** The client's headers with what a load balancer says of the connection, whatever the rule. */
-function addressed(request: IncomingMessage): HeaderList {
-  const received = headerList(request).filter(([name]) => !HOP_BY_HOP.test(name))
-  const from = received.filter(([name]) => name.toLowerCase() === 'x-forwarded-for')
-  const peer = request.socket.remoteAddress ?? ''
-  return replace(received, {
-    'X-Forwarded-For': [...from.map(([, value]) => value), peer].join(', '),
-    'X-Forwarded-Proto': 'http',
-    'X-Forwarded-Port': String(request.socket.localPort),
-    'X-Amzn-Trace-Id': traced(request.headers['x-amzn-trace-id']),
-  })
-}
-
-/** A client's `Root` is kept and ours becomes `Self`; without one, ours is the root. */
-function traced(received: string | string[] | undefined): string {
-  const seconds = Math.floor(Date.now() / 1000).toString(16)
-  const id = `1-${seconds}-${randomBytes(12).toString('hex')}`
-  if (typeof received !== 'string') return `Root=${id}`
-  const others = received.split(/; */).filter(field => !field.startsWith('Self='))
-  const root = others.some(field => field.startsWith('Root='))
-  return [`${root ? 'Self' : 'Root'}=${id}`, ...others].join(';')
-}
-
-/** Ours instead of theirs: by exact name, as one who does not think of underscores. */
-function replace(headers: HeaderList, set: Readonly<Record<string, string>>): HeaderList {
-  const names = new Set(Object.keys(set).map(name => name.toLowerCase()))
-  return [...headers.filter(([name]) => !names.has(name.toLowerCase())), ...Object.entries(set)]
-}
-
-interface Onward {
-  readonly target: string
-  readonly agent: Agent
-  readonly headers: HeaderList
-}
-
-/** Streams the request on and the answer back; 502 when there is none. */
-function forward(
-  request: IncomingMessage,
-  response: ServerResponse,
-  { target, agent, headers }: Onward,
-): void {
-  const { hostname, port } = new URL(target)
-  const upstream = startRequest({
-    hostname,
-    port,
-    agent,
-    method: request.method ?? 'GET',
-    path: request.url ?? '/',
-    headers: headers.flat(),
-    maxHeaderSize: MAX_RESPONSE_HEADERS,
-  })
-  upstream.on('response', answer => {
-    const kept = headerList(answer).filter(
-      ([name]) => !HOP_BY_HOP.test(name) && !/^transfer-encoding$/i.test(name),
-    )
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, kept.flat())
-    pipeline(answer, response, () => undefined)
-  })
-  upstream.on('error', () => {
-    if (response.headersSent) response.destroy()
-    else response.writeHead(502, { 'Content-Type': 'text/plain' }).end('502 Bad Gateway\n')
-  })
-  response.on('close', () => {
-    upstream.destroy()
-  })
-  request.pipe(upstream)
 }

@@ -1,37 +1,36 @@
 /**
  * The application of the demonstration: it believes the identity headers it is given, in any spelling.
  *
- * Its routes are ConsoleMe's. It is as gullible as applications are: names are read as WSGI and CGI
- * read them, so `X_Forwarded_User` is `X-Forwarded-User`, and dot segments in a path are resolved. Every
- * answer says what arrived.
+ * Its routes are ConsoleMe's. It is as gullible as applications are: `X_Forwarded_User` is
+ * `X-Forwarded-User` to it, and dot segments in a path are resolved. Every answer says what arrived.
  */
 
-import { type IncomingMessage, createServer } from 'node:http'
-import { html, page } from './html.ts'
-import { type HeaderList, close, headerList, listen } from './loopback.ts'
-
-/** What one request looked like from inside the application. */
-export interface Report {
-  readonly route: string
-  /** All values under all spellings, joined; `null` when none arrived. */
-  readonly user: string | null
-  readonly email: string | null
-  readonly groups: readonly string[]
-  /** Every header that reads as one about identity; long values cut short. */
-  readonly arrived: readonly { readonly name: string; readonly value: string }[]
-  /** Names only. */
-  readonly cookies: readonly string[]
-}
+import { createServer } from 'node:http'
+import type { Duplex } from 'node:stream'
+import { WebSocketServer } from 'ws'
+import { countersIn } from './counters.ts'
+import { renderReport } from './demo-page.ts'
+import { ask, close, listen } from './loopback.ts'
+import { type Report, readReport } from './report.ts'
 
 export interface DemoApp {
   readonly url: string
-  /** One for each request so far, health checks aside. */
+  /** One for each request so far, health checks and counters aside. */
   readonly reports: readonly Report[]
   readonly close: () => Promise<void>
 }
 
+export interface DemoAppOptions {
+  /** Default 0: any free one. */
+  readonly port?: number
+  /** Base URL of the sidecar's admin server, once it is known. */
+  readonly adminUrl?: () => string | undefined
+  readonly signOutPath?: string
+}
+
 const ROUTES: readonly (readonly [pattern: RegExp, name: string])[] = [
   [/^\/$/, 'home'],
+  [/^\/signed-out$/, 'signed out'],
   [/^\/api\/v2\/user_profile$/, 'user profile'],
   [/^\/noauth\/v1\/challenge_poller\/[\w-]+$/, 'challenge poller'],
   [/^\/noauth\/v1\/challenge_generator\/[^/]+$/, 'challenge generator'],
@@ -41,16 +40,21 @@ const ROUTES: readonly (readonly [pattern: RegExp, name: string])[] = [
 /** Room for the load balancer's 64 KiB and what a sidecar adds. */
 const MAX_HEADER_BYTES = 98_304
 
-/** Starts listening on 127.0.0.1, on any free port unless one is named. */
-export async function startDemoApp({
-  port = 0,
-}: { readonly port?: number } = {}): Promise<DemoApp> {
+/** Starts listening on 127.0.0.1. */
+export async function startDemoApp(options: DemoAppOptions = {}): Promise<DemoApp> {
+  const { port = 0, adminUrl, signOutPath = '/.auth/sign-out' } = options
   const reports: Report[] = []
 
   const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, (request, response) => {
     const path = resolvedPath(request.url ?? '/')
     if (path === '/healthcheck') {
       response.writeHead(200, { 'Content-Type': 'text/plain' }).end('OK')
+      return
+    }
+    if (path === '/demo/counters') {
+      void countersOf(adminUrl?.()).then(counters => {
+        response.writeHead(200, { 'Content-Type': 'application/json' }).end(counters)
+      })
       return
     }
     const route = ROUTES.find(([pattern]) => pattern.test(path))?.[1]
@@ -62,68 +66,45 @@ export async function startDemoApp({
         'Content-Type': asHtml ? 'text/html; charset=utf-8' : 'application/json',
         'Cache-Control': 'no-store',
       })
-      .end(asHtml ? renderReport(report) : `${JSON.stringify(report, null, 2)}\n`)
+      .end(asHtml ? renderReport(report, signOutPath) : `${JSON.stringify(report, null, 2)}\n`)
   })
 
-  return { url: await listen(server, port), reports, close: () => close(server) }
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: 65_536 })
+  server.on('upgrade', (request, socket: Duplex, head: Buffer) => {
+    if (resolvedPath(request.url ?? '/') !== '/demo/socket') {
+      socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\n')
+      return
+    }
+    const report = readReport('socket', request)
+    reports.push(report)
+    sockets.handleUpgrade(request, socket, head, connection => {
+      const who = report.user ?? 'nobody'
+      connection.on('message', (data, isBinary) => {
+        if (isBinary || !Buffer.isBuffer(data)) connection.send(data)
+        else connection.send(`${who} said: ${data.toString()}`)
+      })
+    })
+  })
+
+  return {
+    url: await listen(server, port),
+    reports,
+    close: () => {
+      for (const client of sockets.clients) client.terminate()
+      return close(server)
+    },
+  }
 }
 
 const resolvedPath = (url: string): string =>
   URL.canParse(`http://app${url}`) ? new URL(`http://app${url}`).pathname : ''
 
-/** One name for every spelling that some application reads alike. */
-const fold = (name: string): string => name.toLowerCase().replace(/[^a-z0-9]/g, '-')
-
-const IDENTITY = /^(x-forwarded-(user|email|groups)|x-amzn-oidc-.*)$/
-
-function readReport(route: string, request: IncomingMessage): Report {
-  const headers: HeaderList = headerList(request)
-  const read = (name: string): string | null => {
-    const values = headers.filter(([spelling]) => fold(spelling) === name).map(([, value]) => value)
-    return values.length === 0 ? null : values.join(',')
-  }
-  return {
-    route,
-    user: read('x-forwarded-user'),
-    email: read('x-forwarded-email'),
-    groups: read('x-forwarded-groups')?.split(',') ?? [],
-    arrived: headers
-      .filter(([name]) => IDENTITY.test(fold(name)))
-      .map(([name, value]) => ({ name, value: shortened(value) })),
-    cookies: (read('cookie') ?? '')
-      .split(/[;,] ?/)
-      .flatMap(cookie => cookie.split('=', 1)[0] || []),
-  }
-}
-
-const shortened = (value: string): string =>
-  value.length > 80 ? `${value.slice(0, 60)}… (${value.length} bytes)` : value
-
-const renderReport = ({ route, user, groups, arrived, cookies }: Report): string =>
-  page(
-    'Demo application',
-    html`<h1>${user ?? 'Nobody'}</h1>
-      <p class="note">is who the demo application believes you are (${route}).</p>
-      <h2>Groups</h2>
-      ${
-        groups.length === 0
-          ? html`<p class="note">None arrived.</p>`
-          : groups.map(group => html`<span class="pill">${group}</span>`)
-      }
-      <h2>Identity headers that arrived</h2>
-      ${
-        arrived.length === 0
-          ? html`<p class="note">None.</p>`
-          : html`<table>
-              ${arrived.map(
-                ({ name, value }) =>
-                  html`<tr>
-                    <td>${name}</td>
-                    <td>${value}</td>
-                  </tr>`,
-              )}
-            </table>`
-      }
-      <h2>Cookies that arrived</h2>
-      <p class="note">${cookies.length === 0 ? 'None.' : cookies.join(', ')}</p>`,
+/** JSON; an empty list when there is nobody to ask. */
+async function countersOf(adminUrl: string | undefined): Promise<string> {
+  if (adminUrl === undefined) return '[]'
+  const metrics = await ask(adminUrl, '/metrics').then(
+    ({ body }) => body,
+    () => '',
   )
+  return JSON.stringify(countersIn(metrics))
+}

@@ -1,16 +1,17 @@
 /**
- * `npm run demo`: a load balancer, the sidecar, an application and a key endpoint on one laptop.
+ * `npm run demo`: a load balancer, an identity provider, the sidecar and an application on one laptop.
  *
- * It prints what to try, and runs until Ctrl-C; with `--once` it tries all of it itself and exits 0
- * only if every answer was the right one. The sidecar is the real program, wired by its environment.
+ * It prints where to sign in and what else to try, and runs until Ctrl-C; with `--once` it tries all
+ * of it itself, as a visitor without a window, and exits 0 only if every answer was the right one. The
+ * sidecar is the real program, wired by its environment.
  */
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { SIGN_IN_PATH, startAlb, type Rule } from './alb.ts'
+import { parseArgs } from 'node:util'
 import { startDemoApp } from './demo-app.ts'
-import { startKeyServer } from './key-server.ts'
+import { type Row, type Stage, letExpire, signAliceIn, signOut } from './journey.ts'
 import { ask, freePorts } from './loopback.ts'
 import {
   EXPECTED_REJECTIONS,
@@ -20,31 +21,17 @@ import {
   probes,
   rejectionsIn,
 } from './probes.ts'
+import type { Rule } from './rules.ts'
 import { startSidecar } from './sidecar.ts'
 import { createSigner } from './signer.ts'
+import { DEFAULT_ARN, startSimulator } from './simulator.ts'
+import { USERS } from './users.ts'
+import type { Visitor } from './visitor.ts'
 
-const CLIENT = 'demo-client'
-const ISSUER = 'https://idp.example.com'
-const ARN =
-  'arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/demo/0123456789abcdef'
-const FOREIGN_ARN = ARN.replace('111122223333', '999988887777')
+const FOREIGN_ARN = DEFAULT_ARN.replace('111122223333', '999988887777')
+const SIGN_OUT_PATH = '/.auth/sign-out'
 
-const USERS = {
-  alice: {
-    sub: '6f1c2a34-0000-4000-8000-00000000a11c',
-    email: 'alice@example.com',
-    email_verified: 'true',
-    groups: ['engineering', 'on-call'],
-  },
-  bob: {
-    sub: '6f1c2a34-0000-4000-8000-000000000b0b',
-    email: 'bob@example.com',
-    email_verified: 'true',
-    groups: ['sales'],
-  },
-} as const
-
-/** The exclusions of ConsoleMe's own guide to running it behind a load balancer. */
+/** The exclusions of ConsoleMe's own guide to running it behind a load balancer, and signing out. */
 const RULES: readonly Rule[] = [
   '/noauth/v1/challenge_poller/*',
   '/noauth/v1/challenge_generator/*',
@@ -53,13 +40,27 @@ const RULES: readonly Rule[] = [
   '/api/v1/get_credentials*',
   '/api/v1/myheaders/?',
   '/api/v2/get_resource_url*',
+  SIGN_OUT_PATH,
+  '/signed-out',
 ].map(pattern => ({ pattern, action: 'forward' }))
 
-interface Row {
-  readonly what: string
-  readonly expected: string
-  readonly got: string
-}
+const HELP = `npm run demo -- [options]
+
+  --once                     try everything, print what came of it, and end
+  --access-token-seconds N   how long an access token is good for (default 3600)
+  --session-seconds N        how long the load balancer keeps a session (default 7 days)
+  --no-refresh               the identity provider gives no refresh tokens
+`
+
+const { values: flags } = parseArgs({
+  options: {
+    once: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+    'access-token-seconds': { type: 'string', default: '3600' },
+    'session-seconds': { type: 'string', default: String(7 * 24 * 60 * 60) },
+    'no-refresh': { type: 'boolean', default: false },
+  },
+})
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`)
@@ -67,14 +68,25 @@ const say = (text: string): void => {
 
 const elapsed = (): string => `${(performance.now() / 1000).toFixed(1)} s`
 
-/** Starts everything, from the back to the front. Stopping goes the other way, as a drain would. */
+/** Starts everything, from the outside in. Stopping goes the same way, as a drain would. */
 async function startAll(wishes: readonly number[], onOutput: (text: string) => void) {
-  const [albPort = 0, port = 0, appPort = 0, keyPort = 0, adminPort = 0] = await freePorts(wishes)
-  const signer = createSigner({ arn: ARN, client: CLIENT, issuer: ISSUER })
-  const foreign = createSigner({ arn: FOREIGN_ARN, client: CLIENT, issuer: ISSUER })
+  const [albPort = 0, port = 0, appPort = 0, keyPort = 0, idpPort = 0, adminPort = 0] = wishes
+  const simulator = await startSimulator({
+    ...{ port: albPort, keyPort, idpPort, rules: RULES },
+    sessionTimeout: Number(flags['session-seconds']),
+    idp: {
+      accessTokenSeconds: Number(flags['access-token-seconds']),
+      refreshTokens: !flags['no-refresh'],
+    },
+  })
+  const { alb, keyServer, signer, oidc, signOutUrl = '' } = simulator
+  const foreign = createSigner({ ...oidcNames(oidc), arn: FOREIGN_ARN })
+  keyServer.publish(foreign)
 
-  const keyServer = await startKeyServer({ port: keyPort, keys: [signer, foreign] })
-  const app = await startDemoApp({ port: appPort })
+  const running: { adminUrl?: string } = {}
+  const app = await startDemoApp({
+    ...{ port: appPort, adminUrl: () => running.adminUrl, signOutPath: SIGN_OUT_PATH },
+  })
   const sidecar = await startSidecar({
     main: fileURLToPath(new URL('../../dist/main.js', import.meta.url)),
     port,
@@ -82,48 +94,64 @@ async function startAll(wishes: readonly number[], onOutput: (text: string) => v
     onOutput,
     settings: {
       UPSTREAM_URL: app.url,
-      ALB_ARNS: ARN,
-      ALB_CLIENT_IDS: CLIENT,
-      OIDC_ISSUER: ISSUER,
-      ALB_KEY_URL: `${keyServer.url}/{region}/{kid}`,
-      ACCESS_TOKEN: 'ignore',
+      ALB_ARNS: signer.arn,
+      ALB_CLIENT_IDS: signer.client,
+      OIDC_ISSUER: signer.issuer,
+      ALB_KEY_URL: simulator.keyUrl,
+      ACCESS_TOKEN: 'required',
       GROUPS_CLAIM: 'groups',
       NOAUTH_PRESET: 'consoleme',
+      NOAUTH_PATHS: '/signed-out',
       STRIP_COOKIES: 'consoleme_auth',
+      SIGN_OUT_PATH,
+      SIGN_OUT_REDIRECT_URL: signOutUrl,
+      WHOAMI_PATH: '/.auth/whoami',
+      // All clocks are this machine's.
+      CLOCK_TOLERANCE: '0s',
       DRAIN_DELAY: '0s',
     },
   })
-  const alb = await startAlb({
-    port: albPort,
-    target: sidecar.url,
-    signer,
-    rules: RULES,
-    users: USERS,
-  })
+  running.adminUrl = sidecar.adminUrl
+  alb.register(sidecar.url)
   return {
-    alb,
-    app,
-    sidecar,
-    rows: probes({ alb: alb.url, sidecar: sidecar.url, signer, foreign, claims: USERS.alice }),
+    ...{ simulator, alb, app, sidecar },
+    stage: { simulator, reports: app.reports, signOutPath: SIGN_OUT_PATH } satisfies Stage,
+    rowsFor: (visitor: Visitor) =>
+      probes({
+        ...{ alb: alb.url, sidecar: sidecar.url, signer, foreign, claims: USERS.alice.claims },
+        session: visitor.cookieHeader(alb.url),
+      }),
     /** @returns How the sidecar ended. */
     stop: async (): Promise<string> => {
-      await alb.close()
+      await alb.deregister(sidecar.url)
       const how = await sidecar.stop()
-      await Promise.all([app.close(), keyServer.close()])
+      await Promise.all([simulator.close(), app.close()])
       return how
     },
   }
 }
+
+const oidcNames = ({
+  clientId,
+  issuer,
+}: {
+  readonly clientId: string
+  readonly issuer: string
+}) => ({
+  client: clientId,
+  issuer,
+})
 
 type Demo = Awaited<ReturnType<typeof startAll>>
 
 /** No answer at all is a wrong answer, not the end of the demonstration. */
 const attempt: typeof ask = (...request) => ask(...request).catch(() => ({ status: 0, body: '' }))
 
-/** Sends every probe, then reads the metrics they must have left, then stops the sidecar. */
-async function tryAll({ app, sidecar, rows, stop }: Demo): Promise<readonly Row[]> {
-  const tried: Row[] = []
-  for (const { what, base, path, headers, expected } of rows) {
+/** Signs in, sends every probe, reads the metrics they must have left, lets expire, signs out, stops. */
+async function tryAll({ app, sidecar, stage, rowsFor, stop }: Demo): Promise<readonly Row[]> {
+  const { visitor, rows } = await signAliceIn(stage)
+  const tried: Row[] = [...rows]
+  for (const { what, base, path, headers, expected } of rowsFor(visitor)) {
     const seen = app.reports.length
     const { status } = await attempt(base, path, headers)
     tried.push({ what, expected, got: describeOutcome(status, app.reports[seen]) })
@@ -138,6 +166,7 @@ async function tryAll({ app, sidecar, rows, stop }: Demo): Promise<readonly Row[
     expected: counts.map(count => count.expected).join(', '),
     got: counts.map(count => count.got).join(', '),
   })
+  tried.push(...(await letExpire(stage)), ...(await signOut(stage, visitor)))
   tried.push({ what: 'the sidecar on SIGTERM', expected: 'exit 0', got: await stop() })
   return tried
 }
@@ -156,31 +185,32 @@ function table(rows: readonly Row[]): string {
     .join('\n')
 }
 
-/** Puts the forged tokens where the printed lines find them; nobody wants to see them on screen. */
-function storeTokens(rows: readonly Probe[]): ReadonlyMap<string, string> {
+/** Puts tokens and cookies where the printed lines find them; nobody wants to see them on screen. */
+function storeValues(rows: readonly Probe[]): ReadonlyMap<string, string> {
   const folder = fileURLToPath(new URL('../tokens/', import.meta.url))
   mkdirSync(folder, { recursive: true })
-  const tokens = new Set(rows.flatMap(row => row.headers.map(([, value]) => value)))
-  const long = [...tokens].filter(token => token.length > 200)
+  const values = new Set(rows.flatMap(row => row.headers.map(([, value]) => value)))
+  const long = [...values].filter(value => value.length > 200)
   return new Map(
-    long.map((token, i) => {
-      const file = `${folder}forged-${i + 1}.jwt`
-      writeFileSync(file, token)
-      return [token, relative(process.cwd(), file)]
+    long.map((value, i) => {
+      const file = `${folder}value-${i + 1}.txt`
+      writeFileSync(file, value)
+      return [value, relative(process.cwd(), file)]
     }),
   )
 }
 
-function describe({ alb, app, sidecar, rows }: Demo): string {
-  const files = storeTokens(rows)
+function describe({ alb, app, sidecar, simulator }: Demo, rows: readonly Probe[]): string {
+  const files = storeValues(rows)
   const lines = rows.map(row => `# ${row.what}\n#   -> ${row.expected}\n${curlLine(row, files)}\n`)
   return `
 browser -> load balancer ${alb.url} -> sidecar ${sidecar.url} -> application ${app.url}
+           identity provider ${simulator.oidc.issuer}
 
 The load balancer signs who you are; the sidecar believes that signature and nothing else; the
 application is told by X-Forwarded-User, -Email and -Groups, and shows you what it was told.
 
-Open  ${alb.url}/   and sign in as alice or bob; ${alb.url}${SIGN_IN_PATH} changes who you are.
+Open  ${alb.url}/   and sign in as alice or bob; the password is: password
 
 ${lines.join('\n')}
 # what was refused so far, and why
@@ -200,7 +230,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
 
 async function runOnce(): Promise<boolean> {
   const log: string[] = []
-  const tried = await tryAll(await startAll([0, 0, 0, 0, 0], text => log.push(text)))
+  const tried = await tryAll(await startAll([], text => log.push(text)))
   const right = tried.filter(({ expected, got }) => expected === got).length
   say(`${table(tried)}\n\n${right} of ${tried.length} as expected, in ${elapsed()}`)
   if (right < tried.length) say(`The sidecar wrote:\n${log.join('')}`)
@@ -208,8 +238,10 @@ async function runOnce(): Promise<boolean> {
 }
 
 async function runUntilAsked(): Promise<boolean> {
-  const demo = await startAll([8000, 8080, 8081, 8082, 9090], text => process.stdout.write(text))
-  say(describe(demo))
+  const ports = await freePorts([8000, 8080, 8081, 8082, 8083, 9090])
+  const demo = await startAll(ports, text => process.stdout.write(text))
+  const { visitor } = await signAliceIn(demo.stage)
+  say(describe(demo, demo.rowsFor(visitor)))
   say(`Ready in ${elapsed()}.\n`)
   const asked = new Promise<string>(resolve => {
     whenAsked = () => {
@@ -223,7 +255,9 @@ async function runUntilAsked(): Promise<boolean> {
 }
 
 try {
-  const right = await (process.argv.includes('--once') ? runOnce() : runUntilAsked())
+  if (flags.help) say(HELP)
+  const run = flags.once ? runOnce : runUntilAsked
+  const right = flags.help || (await run())
   process.exitCode = right ? 0 : 1
 } catch (error) {
   if (!(error instanceof Error)) throw error

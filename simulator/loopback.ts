@@ -26,14 +26,18 @@ const portOf = (server: Server): number => {
  * @returns The server's base URL, without a trailing slash.
  * @throws When the port is taken.
  */
-export async function listen(server: Server, port: number): Promise<string> {
+export async function listen(
+  server: Server,
+  port: number,
+  scheme: 'http' | 'https' = 'http',
+): Promise<string> {
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
-  return `http://127.0.0.1:${portOf(server)}`
+  return `${scheme}://127.0.0.1:${portOf(server)}`
 }
 
 /** Closes the server and every connection to it, in use or not. */
-export function close(server: HttpServer): Promise<void> {
+export function close(server: Pick<HttpServer, 'close' | 'closeAllConnections'>): Promise<void> {
   return new Promise(resolve => {
     server.close(() => {
       resolve()

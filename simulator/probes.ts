@@ -5,9 +5,8 @@
  * and what the application saw, never the words of a refusal.
  */
 
-import { SESSION_COOKIE } from './alb.ts'
-import type { Report } from './demo-app.ts'
 import type { HeaderList } from './loopback.ts'
+import type { Report } from './report.ts'
 import type { Signer, Fields } from './signer.ts'
 
 export interface Probe {
@@ -27,13 +26,14 @@ export interface World {
   /** Somebody else's load balancer in the same region; its key is published beside ours. */
   readonly foreign: Signer
   readonly claims: Fields
+  /** The `Cookie` header of somebody who has signed in as alice. */
+  readonly session: string
 }
 
 const PROFILE = '/api/v2/user_profile'
 const OPEN = '/noauth/v1/challenge_poller/abc'
-const session = (more = '') => ['Cookie', `${SESSION_COOKIE}=alice${more}`] as const
-const ALICE = '200, seen as alice@example.com (engineering,on-call)'
-const NOBODY = '200, seen as nobody'
+export const ALICE = '200, seen as alice@example.com (engineering,on-call)'
+export const NOBODY = '200, seen as nobody'
 const refused = (status: number): string => `${status}, not forwarded`
 
 /** What `probes` must have left in the sidecar's `alb_auth_rejections_total`. */
@@ -45,7 +45,9 @@ export const EXPECTED_REJECTIONS = {
 } as const
 
 /** The rows, in the order in which to send them. */
-export function probes({ alb, sidecar, signer, foreign, claims }: World): readonly Probe[] {
+export function probes(world: World): readonly Probe[] {
+  const { alb, sidecar, signer, foreign, claims } = world
+  const session = (more = '') => ['Cookie', world.session + more] as const
   const mallory = { ...claims, sub: 'mallory', email: 'mallory@example.com' }
   // Good for an hour, so that the lines can be copied at leisure: expiry is not what they show.
   const exp = Math.floor(Date.now() / 1000) + 3600
@@ -123,8 +125,9 @@ export function curlLine(
   files: ReadonlyMap<string, string>,
 ): string {
   const options = headers.map(([name, value]) => {
-    if (name === 'Cookie') return `-b '${value}'`
     const file = files.get(value)
+    const text = file === undefined ? `'${value}'` : `"$(cat ${file})"`
+    if (name === 'Cookie') return `-b ${text}`
     return file === undefined ? `-H '${name}: ${value}'` : `-H "${name}: $(cat ${file})"`
   })
   const asIs = path.includes('/../') ? ['--path-as-is'] : []

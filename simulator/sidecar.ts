@@ -11,7 +11,9 @@ import { ask } from './loopback.ts'
 export interface SidecarOptions {
   /** The compiled program, `dist/main.js`. */
   readonly main: string
+  /** 0 for any free one; then its log, in JSON, must say which. */
   readonly port: number
+  /** 0 exactly when `port` is. */
   readonly adminPort: number
   /** Every other variable it gets; of the caller's environment only `PATH` is passed on. */
   readonly settings: Readonly<Record<string, string>>
@@ -77,10 +79,17 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     return how
   }
 
-  const adminUrl = `http://127.0.0.1:${adminPort}`
+  const portsNow = () => (port === 0 ? portsIn(output) : { port, adminPort })
   const isRunning = () => running
   const deadline = Date.now() + READY_WITHIN_MS
-  while (!(await isReady(adminUrl))) {
+  for (;;) {
+    const ports = portsNow()
+    if (ports !== undefined) {
+      const adminUrl = `http://127.0.0.1:${ports.adminPort}`
+      if (await isReady(adminUrl)) {
+        return { url: `http://127.0.0.1:${ports.port}`, adminUrl, ended, stop }
+      }
+    }
     const late = Date.now() > deadline
     if (late || !isRunning()) {
       const how = late ? `was not ready in time (${await stop()})` : `ended early (${await ended})`
@@ -88,7 +97,12 @@ export async function startSidecar(options: SidecarOptions): Promise<Sidecar> {
     }
     await sleep(50)
   }
-  return { url: `http://127.0.0.1:${port}`, adminUrl, ended, stop }
+}
+
+/** From the line in which it says where it listens. */
+function portsIn(log: string): { port: number; adminPort: number } | undefined {
+  const at = /"address":\{[^}]*"port":(\d+)\},"adminAddress":\{[^}]*"port":(\d+)\}/.exec(log)
+  return at === null ? undefined : { port: Number(at[1]), adminPort: Number(at[2]) }
 }
 
 const isReady = (adminUrl: string): Promise<boolean> =>
