@@ -8,7 +8,15 @@
  */
 
 import { type IncomingMessage, type ServerResponse, createServer } from 'node:http'
-import { exportJWK, generateKeyPair, jwtVerify } from 'jose'
+import {
+  type CryptoKey,
+  SignJWT,
+  decodeJwt,
+  decodeProtectedHeader,
+  exportJWK,
+  generateKeyPair,
+  jwtVerify,
+} from 'jose'
 import Provider, { type Configuration, type KoaContextWithOIDC } from 'oidc-provider'
 import { createIdpStore } from './idp-store.ts'
 import { signInPage, signOutPage } from './idp-pages.ts'
@@ -102,6 +110,13 @@ export async function startIdentityProvider({
     adapter: store.adapter,
     ...configurationOf(settings, bySubject),
     jwks: { keys: [jwk] },
+  })
+  provider.use(async (ctx, next) => {
+    await next()
+    const body: unknown = ctx.body
+    if (ctx.path === '/token' && settings.shape === 'cognito' && hasAccessToken(body)) {
+      body.access_token = await withoutAudience(body.access_token, privateKey)
+    }
   })
   const callback = provider.callback()
 
@@ -217,13 +232,6 @@ function configurationOf(
       if (settings.shape === 'generic') return { groups, ...bloat }
       return { 'cognito:groups': groups, token_use: 'access', ...bloat }
     },
-    formats: {
-      customizers: {
-        jwt: (_, __, parts) => {
-          if (settings.shape === 'cognito') delete parts.payload['aud']
-        },
-      },
-    },
     features: {
       devInteractions: { enabled: false },
       resourceIndicators: {
@@ -261,6 +269,20 @@ async function consentTo(ctx: KoaContextWithOIDC) {
   grant.addResourceScope(RESOURCE, scope)
   await grant.save()
   return grant
+}
+
+const hasAccessToken = (body: unknown): body is { access_token: string } =>
+  isObject(body) && typeof body['access_token'] === 'string'
+
+const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null
+
+/** A user pool's access token names no audience, which oidc-provider would not sign. */
+async function withoutAudience(token: string, key: CryptoKey): Promise<string> {
+  if (token.split('.').length !== 3) return token
+  const { kid, alg = '' } = decodeProtectedHeader(token)
+  const { aud, ...payload } = decodeJwt(token)
+  const header = kid === undefined ? { alg } : { kid, alg }
+  return aud === undefined ? token : new SignJWT(payload).setProtectedHeader(header).sign(key)
 }
 
 /** Cognito says `"true"` where others say `true`, and keeps groups to the access token. */

@@ -49,6 +49,8 @@ export interface SessionCookieOptions {
 export const DEFAULT_SESSION_COOKIE = 'AWSELBAuthSessionCookie'
 /** AUTH: the attribute is always seven days; the real end is inside. */
 const COOKIE_SECONDS = 7 * 24 * 60 * 60
+/** An expired session is still known to be one. */
+const RECOGNISED_SECONDS = 10 * COOKIE_SECONDS
 const MAX_SHARDS = 4
 /** What browsers take for name, `=` and value. */
 const SHARD_BYTES = 4096
@@ -97,7 +99,7 @@ export function createSessionCookies({
     open,
     arePresent: cookies => shards.some(shard => cookies.has(shard)),
     write: async (session, cookies) => {
-      const text = await seal({ ...session, kind: 'session' }, COOKIE_SECONDS)
+      const text = await seal({ ...session, kind: 'session' }, RECOGNISED_SECONDS)
       const room = SHARD_BYTES - `${name}-0=`.length
       if (text.length > room * MAX_SHARDS) return undefined
       return shards.flatMap((shard, i) => {

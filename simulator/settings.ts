@@ -72,7 +72,9 @@ export interface Settings {
 }
 
 /** Something is wrong with what the simulator was told. */
-export class SettingsFault extends Error {}
+export class SettingsFault extends Error {
+  override readonly name = 'SettingsFault'
+}
 
 export const HELP = `npm run simulator -- --target http://127.0.0.1:8080 [options]
 

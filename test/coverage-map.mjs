@@ -1,11 +1,11 @@
 /**
  * A unit test must cover every branch of the file it mirrors; tests that drive the built program
- * in a process of its own vouch for no one file's coverage. `npm test` runs them compiled, from
+ * in a process of its own, or the simulator, vouch for no one file's coverage. `npm test` runs them compiled, from
  * `.suite/`, where source maps lead back to the files that are covered.
  */
 export default test => {
   const file = test.replace(/^\.suite\/(.*)\.js$/, '$1.ts')
-  return /^test\/(e2e|attack|architecture|docs)/.test(file)
+  return /^test\/(e2e|attack|simulator|architecture|docs)/.test(file)
     ? null
     : file.replace(/^test/, 'src').replace(/\.test\.ts$/, '.ts')
 }
