@@ -98,7 +98,7 @@ export const renderReport = (report: Report, signOutPath: string): string => {
               <thead>
                 <tr>
                   <th scope="col">Counter</th>
-                  <th scope="col">Value</th>
+                  <th class="number" scope="col">Value</th>
                 </tr>
               </thead>
               <tbody id="counters"></tbody>

@@ -55,7 +55,8 @@ const STYLE: Html = {
     th, td { padding: .3rem .8rem .3rem 0; border-top: 1px solid var(--line); text-align: left; vertical-align: top;
              overflow-wrap: anywhere }
     th { white-space: nowrap; font-weight: 600 } thead th { border-top: 0; color: var(--soft) }
-    td.number { text-align: right; font-variant-numeric: tabular-nums }
+    form.box { max-width: 26rem }
+    .number { text-align: right; font-variant-numeric: tabular-nums }
     .good { color: var(--good); font-weight: 600 } .bad, .problem { color: var(--bad); font-weight: 600 }
     label { display: block; margin: .7rem 0 .2rem; font-weight: 600 }
     input { width: 100%; font: inherit; padding: .5rem .6rem; border: 1px solid var(--soft); border-radius: .4rem;
