@@ -50,6 +50,8 @@ export interface AlbOptions {
   readonly sessionTimeout?: number
   /** Default 60. */
   readonly idleTimeoutSeconds?: number
+  /** How long the identity provider's endpoints may take; default 5, as on AWS. */
+  readonly providerTimeoutSeconds?: number
   /** Default 300. */
   readonly deregistrationDelaySeconds?: number
   readonly healthCheck?: HealthCheck
@@ -87,7 +89,7 @@ export async function startAlb(options: AlbOptions): Promise<Alb> {
   const { sessionCookie = DEFAULT_SESSION_COOKIE } = options
   const idleTimeoutMs = (options.idleTimeoutSeconds ?? 60) * 1000
   const key = randomBytes(32)
-  const oidc = createOidcClient(options.oidc)
+  const oidc = createOidcClient(options.oidc, (options.providerTimeoutSeconds ?? 5) * 1000)
   const metrics: AuthMetrics = {
     ...{ ELBAuthSuccess: 0, ELBAuthFailure: 0, ELBAuthError: 0 },
     ...{ ELBAuthRefreshTokenSuccess: 0, ELBAuthUserClaimsSizeExceeded: 0 },

@@ -73,6 +73,8 @@ async function startAll(wishes: readonly number[], onOutput: (text: string) => v
   const [albPort = 0, port = 0, appPort = 0, keyPort = 0, idpPort = 0, adminPort = 0] = wishes
   const simulator = await startSimulator({
     ...{ port: albPort, keyPort, idpPort, rules: RULES },
+    // A slow machine is not what this is to show.
+    providerTimeoutSeconds: 60,
     sessionTimeout: Number(flags['session-seconds']),
     idp: {
       accessTokenSeconds: Number(flags['access-token-seconds']),

@@ -67,7 +67,7 @@ export interface Answer {
 
 /**
  * One GET with the path exactly as given: no dot segment resolved, no byte re-encoded.
- * Five seconds at most.
+ * Thirty seconds at most.
  */
 export async function ask(base: string, path: string, headers: HeaderList = []): Promise<Answer> {
   const { host, hostname, port } = new URL(base)
@@ -76,7 +76,7 @@ export async function ask(base: string, path: string, headers: HeaderList = []):
     port,
     path,
     headers: [['Host', host], ['Connection', 'close'], ...headers].flat(),
-    signal: AbortSignal.timeout(5000),
+    signal: AbortSignal.timeout(30_000),
   })
   request.end()
   const response = await new Promise<IncomingMessage>((resolve, reject) => {

@@ -57,8 +57,6 @@ export interface OidcClient {
 
 /** AUTH: user claims and access token together. */
 export const MAX_CLAIMS_BYTES = 11 * 1024
-/** TRB: how long the provider's endpoints may take. */
-const PROVIDER_TIMEOUT_MS = 5_000
 
 const refused = (status: Refused['status'], reason: string): Refused => ({
   outcome: 'refused',
@@ -69,7 +67,8 @@ const refused = (status: Refused['status'], reason: string): Refused => ({
 /** A JSON object that an endpoint of the provider answered with. */
 type Answer = { readonly outcome: 'answer'; readonly fields: Fields } | Refused
 
-export function createOidcClient(settings: OidcSettings): OidcClient {
+/** @param timeoutMs How long the provider's endpoints may take, each. */
+export function createOidcClient(settings: OidcSettings, timeoutMs: number): OidcClient {
   const { clientId, clientSecret, scope = 'openid', extraParams = {} } = settings
   // RFC 6749 §2.3.1: each is form-encoded first.
   const credentials = [clientId, clientSecret].map(formEncoded).join(':')
@@ -77,6 +76,7 @@ export function createOidcClient(settings: OidcSettings): OidcClient {
 
   const tokens = (parameters: Readonly<Record<string, string>>): Promise<Answer> =>
     askProvider('AuthTokenEpRequest', settings.tokenEndpoint, {
+      timeoutMs,
       headers: { Authorization: basic },
       form: new URLSearchParams(parameters),
     })
@@ -88,6 +88,7 @@ export function createOidcClient(settings: OidcSettings): OidcClient {
   ): Promise<Granted | Refused> => {
     if (typeof accessToken !== 'string') return refused(561, 'AuthTokenEpRequestFailed')
     const answer = await askProvider('AuthUserinfoEpRequest', settings.userInfoEndpoint, {
+      timeoutMs,
       headers: { Authorization: `Bearer ${accessToken}` },
     })
     if (answer.outcome === 'refused') return answer
@@ -144,17 +145,20 @@ export function createOidcClient(settings: OidcSettings): OidcClient {
 const formEncoded = (text: string): string =>
   new URLSearchParams({ '': text }).toString().slice('='.length)
 
+interface Question {
+  readonly timeoutMs: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly form?: URLSearchParams
+}
+
 /** 561 when the provider answers anything but 200 and an object, 500 when it does not answer. */
 async function askProvider(
   what: string,
   url: string,
-  {
-    headers,
-    form,
-  }: { readonly headers: Readonly<Record<string, string>>; readonly form?: URLSearchParams },
+  { timeoutMs, headers, form }: Question,
 ): Promise<Answer> {
   try {
-    const signal = AbortSignal.timeout(PROVIDER_TIMEOUT_MS)
+    const signal = AbortSignal.timeout(timeoutMs)
     const response = await fetch(url, {
       ...(form && { method: 'POST', body: form }),
       headers: { Accept: 'application/json', ...headers },

@@ -26,15 +26,15 @@ export interface Sidecar {
   readonly adminUrl: string
   /** `exit 0`, say, or `SIGKILL`, once it has ended, for whatever cause. */
   readonly ended: Promise<string>
-  /** SIGTERM, and SIGKILL when that did not do it in ten seconds. */
+  /** SIGTERM, and SIGKILL when that did not do it in half a minute. */
   readonly stop: () => Promise<string>
 }
 
-const READY_WITHIN_MS = 15_000
-const STOP_WITHIN_MS = 10_000
+const READY_WITHIN_MS = 60_000
+const STOP_WITHIN_MS = 30_000
 
 /**
- * Starts the sidecar and waits until `/readyz` says so, at most fifteen seconds.
+ * Starts the sidecar and waits until `/readyz` says so, at most a minute.
  *
  * @throws With all that it wrote, when it ends first or does not get ready.
  */

@@ -49,7 +49,7 @@ export interface Visitor {
 }
 
 const MAX_REDIRECTS = 20
-const PATIENCE_MS = 15_000
+const PATIENCE_MS = 60_000
 /** As a browser asks for a page. */
 const NAVIGATION: HeaderList = [
   ['Accept', 'text/html'],

@@ -16,13 +16,16 @@ import { arrived, startApp, startRig, until, verified } from './rig.ts'
 const OPEN = { defaultAction: 'forward' } as const
 const headersIn = (body: string) => (JSON.parse(body) as { headers: [string, string][] }).headers
 
-/** One answer on a connection of its own. */
-async function exchange(url: string, text: string): Promise<string> {
+/** What comes on a connection of its own until it ends, or until `last` is there. */
+async function exchange(url: string, text: string, last?: string): Promise<string> {
   const { hostname, port } = new URL(url)
   const socket = connect(Number(port), hostname)
   socket.write(text, 'latin1')
   let answer = ''
-  socket.setEncoding('latin1').on('data', chunk => (answer += String(chunk)))
+  socket.setEncoding('latin1').on('data', chunk => {
+    answer += String(chunk)
+    if (last !== undefined && answer.includes(last)) socket.destroy()
+  })
   socket.on('error', () => undefined)
   await once(socket, 'close')
   return answer
@@ -106,7 +109,7 @@ t.test('rules see the path as it came, or normalised', async t => {
 })
 
 t.test('targets that fail', async t => {
-  const { alb } = await startRig(t, { ...OPEN, idleTimeoutSeconds: 0.3 })
+  const { alb } = await startRig(t, OPEN)
   t.equal((await ask(alb.url, '/')).status, 503, 'none')
   const app = await startApp(t, (request, response) => {
     if (request.url === '/reset') request.socket.destroy()
@@ -116,7 +119,9 @@ t.test('targets that fail', async t => {
   alb.register(app.url)
   t.equal((await ask(alb.url, '/reset')).status, 502)
   t.equal((await ask(alb.url, '/large')).status, 502, '32K of answer headers')
-  t.equal((await ask(alb.url, '/silent')).status, 504, 'nothing for the idle time-out')
+  const impatient = await startRig(t, { ...OPEN, targets: [app.url], idleTimeoutSeconds: 0.2 })
+  const silent = await ask(impatient.alb.url, '/silent')
+  t.equal(silent.status, 504, 'nothing for the idle time-out')
   const early = await createVisitor().visit(`${alb.url}/early`, { form: { a: 'b' } })
   t.match(early, { status: 413, body: 'no' }, 'an answer before the end of the request')
   app.server.close()
@@ -211,7 +216,7 @@ t.test('WebSockets', async t => {
   t.teardown(() => {
     for (const client of sockets.clients) client.terminate()
   })
-  const rig = await startRig(t, { targets: [app.url], idleTimeoutSeconds: 1 })
+  const rig = await startRig(t, { targets: [app.url] })
   const { alb } = rig
   const url = `${alb.url.replace('http', 'ws')}/socket`
 
@@ -231,7 +236,12 @@ t.test('WebSockets', async t => {
   t.ok(await until(() => texts.length === 2))
   t.same(texts, ['welcome', 'hello'], 'both ways, from the first frame')
   t.equal(new Map(headerList(seen[0]!)).get('x-amzn-oidc-identity')?.length, 36)
-  await once(socket, 'close')
+  socket.terminate()
+
+  const hasty = await startRig(t, { ...OPEN, targets: [app.url], idleTimeoutSeconds: 0.2 })
+  const idle = new WebSocket(`${hasty.alb.url.replace('http', 'ws')}/socket`)
+  idle.on('error', () => undefined)
+  await once(idle, 'close')
   t.pass('closed after the idle time-out')
 
   const refused = new WebSocket(`${alb.url.replace('http', 'ws')}/no`, {
@@ -246,7 +256,7 @@ t.test('WebSockets', async t => {
   const key = 'dGhlIHNhbXBsZSBub25jZQ=='
   const head = `GET /socket HTTP/1.1\r\nHost: a\r\nCookie: ${cookie}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ${key}\r\n\r\n`
   const frame = Buffer.from([0x82, 0x82, 0, 0, 0, 0, 0x68, 0x69])
-  const eager = await exchange(alb.url, head + frame.toString('latin1'))
+  const eager = await exchange(alb.url, head + frame.toString('latin1'), '\x02hi')
   t.match(eager, /^HTTP\/1.1 101 [^]*\r\n\r\n\x81\x07welcome\x82\x02hi/)
 })
 
@@ -301,10 +311,10 @@ t.test('a client that leaves frees the target', async t => {
   let isGone = false
   const app = await startApp(t, request => {
     request.socket.on('close', () => (isGone = true))
+    leaving.destroy()
   })
   const { alb } = await startRig(t, { ...OPEN, targets: [app.url] })
-  const request = requestHttp(alb.url).on('error', () => undefined)
-  request.end()
-  setTimeout(() => request.destroy(), 100)
+  const leaving = requestHttp(alb.url).on('error', () => undefined)
+  leaving.end()
   t.ok(await until(() => isGone))
 })

@@ -38,7 +38,10 @@ export async function startRig(
   options: SimulatorOptions = {},
 ): Promise<Rig> {
   const clock = { ahead: 0 }
-  const simulator = await startSimulator({ now: () => Date.now() + clock.ahead, ...options })
+  const simulator = await startSimulator({
+    ...{ now: () => Date.now() + clock.ahead, providerTimeoutSeconds: 60 },
+    ...options,
+  })
   t.teardown(simulator.close)
   return {
     ...simulator,
@@ -76,9 +79,9 @@ export async function verified(t: Test, { keyUrl }: Simulator, token: string) {
   return { header: parse(header), payload: parse(payload) }
 }
 
-/** Until it is so; ten seconds at most. */
+/** Until it is so; thirty seconds at most. */
 export async function until(isSo: () => boolean | Promise<boolean>): Promise<boolean> {
-  const deadline = Date.now() + 10_000
+  const deadline = Date.now() + 30_000
   while (!(await isSo())) {
     if (Date.now() > deadline) return false
     await new Promise(resolve => setTimeout(resolve, 20))

@@ -26,7 +26,7 @@ export async function startWorld(
   given: Settings | ((simulator: Simulator) => Promise<Settings>),
   options: SimulatorOptions = {},
 ): Promise<World> {
-  const simulator = await startSimulator(options)
+  const simulator = await startSimulator({ providerTimeoutSeconds: 60, ...options })
   t.teardown(simulator.close)
   const settings = typeof given === 'function' ? await given(simulator) : given
   let log = ''
