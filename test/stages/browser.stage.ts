@@ -58,13 +58,13 @@ async function newPage(t: Test, colorScheme: 'light' | 'dark' = 'light'): Promis
   return context.newPage()
 }
 
-async function signIn(page: Page, name: string, path = '/') {
-  await page.goto(alb.url + path)
+async function signIn(page: Page, name: string, path = '/', base = alb.url) {
+  await page.goto(base + path)
   await page.getByLabel('Name').fill(name)
   await page.getByLabel('Password').fill('password')
   // By keyboard: the form is to be usable without a mouse.
   await page.keyboard.press('Enter')
-  await page.waitForURL(`${alb.url}${path}`)
+  await page.waitForURL(base + path)
 }
 
 /** Status and body of a request that the page's script makes; `0` when it may not see the answer. */
@@ -174,6 +174,20 @@ t.test('signing out', async t => {
   await page.goto(`${alb.url}/`)
   t.match(page.url(), idp.issuer, 'has to sign in')
   t.equal(await page.getByLabel('Password').count(), 1, 'with a password')
+})
+
+/** As in `npm run demo`: browsers take the sidecar's `Secure` cookies from loopback. */
+t.test('signing out over HTTP on loopback', async t => {
+  const page = await newPage(t)
+  await signIn(page, 'alice', '/', alb.httpUrl)
+  const shards = async () => {
+    const cookies = await page.context().cookies(alb.httpUrl)
+    return cookies.filter(({ name }) => name.startsWith('AWSELB')).length
+  }
+  t.equal(await shards(), 1)
+  await page.getByRole('link', { name: 'Sign out' }).click()
+  await page.waitForURL(`${idp.issuer}/**`)
+  t.equal(await shards(), 0)
 })
 
 t.test('report mode', async t => {
