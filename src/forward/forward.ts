@@ -199,7 +199,10 @@ export function createForward(options: ForwardOptions): Forward {
     if (outgoing.expectsContinue) outgoing.response.writeContinue()
     const mayRepeat = isEmpty(outgoing.body) && REPEATABLE.has(outgoing.method)
     let reached = await attempt(outgoing)
-    if (reached.outcome === 'stale' && mayRepeat) reached = await attempt(outgoing)
+    if (reached.outcome === 'stale' && mayRepeat) {
+      dropIdle()
+      reached = await attempt(outgoing)
+    }
     if (reached.outcome === 'switched') return openTunnel(reached, outgoing)
     if (outgoing.response.destroyed || reached.outcome === 'client_gone') {
       if (reached.outcome === 'answered') reached.sent.destroy()
@@ -221,6 +224,13 @@ export function createForward(options: ForwardOptions): Forward {
     client.socket.write(agreed, 'latin1')
     tunnels.open(client, { socket, head })
     return { outcome: 'sent', status: 101 }
+  }
+
+  /** What was kept beside a connection that had died is no better: the second try gets a new one. */
+  function dropIdle(): void {
+    for (const socket of Object.values(agent.freeSockets).flatMap((list = []) => list)) {
+      socket.destroy()
+    }
   }
 
   /** Sends the request and waits for the head of an answer. */

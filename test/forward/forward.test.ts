@@ -602,24 +602,38 @@ t.test('a request is sent again only if a reused connection died without a byte'
   }
 })
 
-t.test('a request is not sent a third time, nor again on a new connection', async t => {
+t.test('a request is sent again on a new connection, whatever else was kept', async t => {
   let statuses: (readonly number[])[] = []
-  let requests = 0
+  let connections = 0
   const areReused = await comesTrue(async () => {
     // The first two are answered together, so that there are two connections to reuse.
     const held: Socket[] = []
     const { port, recorder } = await startBoth(t, (socket, seen) => {
       if (seen.split(' HTTP/1.1\r\n').length > 2) socket.destroy()
       else if (held.push(socket) === 2) for (const each of held) each.write(OK)
+      else if (held.length > 2) socket.write(OK)
     })
     const both = await Promise.all([1, 2].map(() => sendRaw(port, GET)))
     statuses = [...both, await sendRaw(port, GET)].map(answer => answer.statuses)
-    requests = recorder.requests().length
-    return recorder.connections.length === 2
+    connections = recorder.connections.length
+    return recorder.requests().length === 4
   })
-  t.ok(areReused, 'two connections to reuse')
-  t.same(statuses, [[200], [200], [599]])
-  t.equal(requests, 4, 'two at first, then one on each')
+  t.ok(areReused, 'two requests at first, then one on an old connection and one more')
+  t.same(statuses, [[200], [200], [200]])
+  t.equal(connections, 3, 'which is new')
+})
+
+t.test('a request is not sent a third time, nor again on a new connection', async t => {
+  let statuses: (readonly number[])[] = []
+  const isReused = await comesTrue(async () => {
+    const { port, recorder } = await startBoth(t, OK)
+    const first = await sendRaw(port, GET)
+    recorder.answer = socket => socket.destroy()
+    statuses = [first, await sendRaw(port, GET)].map(answer => answer.statuses)
+    return recorder.requests().length === 3
+  })
+  t.ok(isReused, 'one request at first, then one on the old connection and one on a new one')
+  t.same(statuses, [[200], [599]])
 
   const { port, recorder } = await startBoth(t, socket => socket.destroy())
   t.same((await sendRaw(port, GET)).statuses, [599])
