@@ -119,6 +119,7 @@ t.test('every link to a file in the documents leads to one', async t => {
     'docs/reasons.md',
     'docs/metrics.md',
     'docs/workers.md',
+    'docs/reliability.md',
     'CONTRIBUTING.md',
   ]) {
     const text = readFileSync(file, 'utf8')
