@@ -6,40 +6,48 @@
  * `--short` for a few minutes in all; `--only NAME`, more than once if need be; `--write` refreshes
  * docs/reliability.md.
  */
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { CASES } from './cases/index.ts'
 import { writeDocument, type Measured } from './document.ts'
 import { LANES, type FaultCase, type Figure } from './figures.ts'
-import { createWorld } from './world.ts'
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`)
 }
 
+/** How long a case that is over its time gets to stop what it has started. */
+const CLEAN_UP_MS = 10_000
+
 /** One case, whatever becomes of it. */
 async function measure(row: FaultCase, isShort: boolean): Promise<Measured> {
-  const world = createWorld(isShort)
+  const form = isShort ? 'short' : 'full'
+  const limit = row.limitSeconds[form]
   const startedAt = performance.now()
-  const limit = row.limitSeconds[isShort ? 'short' : 'full']
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`did not end within ${limit} s`))
-    }, limit * 1000)
+  const child = fork(fileURLToPath(new URL('case.js', import.meta.url)), [row.name, form])
+  const stop = () => child.kill('SIGTERM')
+  process.once('exit', stop)
+  const state = { figures: failed(`did not end within ${limit} s, or broke`) }
+  child.once('message', message => {
+    state.figures = Array.isArray(message) ? (message as Figure[]) : failed('said something odd')
   })
-  let figures: readonly Figure[]
-  try {
-    figures = await Promise.race([row.run(world), late])
-  } catch (error) {
-    const measured = error instanceof Error ? error.message : String(error)
-    figures = [{ what: 'ran to its end', measured, bound: 'yes', held: false }]
-  }
+  const timer = setTimeout(stop, limit * 1000)
+  const lastTimer = setTimeout(() => child.kill('SIGKILL'), limit * 1000 + CLEAN_UP_MS)
+  await once(child, 'exit')
   clearTimeout(timer)
-  await world.end()
+  clearTimeout(lastTimer)
+  process.off('exit', stop)
+  const { figures } = state
   const seconds = (performance.now() - startedAt) / 1000
   report(row, figures, seconds)
   return { row, figures, seconds }
 }
+
+const failed = (measured: string): readonly Figure[] => [
+  { what: 'ran to its end', measured, bound: 'yes', held: false },
+]
 
 function report(
   { name, figure, what }: FaultCase,

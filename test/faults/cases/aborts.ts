@@ -112,6 +112,6 @@ export const ABORTS: FaultCase = {
   figure: 'R7',
   what: 'clients leave before, during and after their requests',
   lane: 'busy',
-  limitSeconds: { short: 150, full: 400 },
+  limitSeconds: { short: 300, full: 600 },
   run: aborts,
 }

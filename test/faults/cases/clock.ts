@@ -94,6 +94,6 @@ export const CLOCK: FaultCase = {
   figure: 'R11',
   what: 'the wall clock is stepped by ±30 s',
   lane: 'waiting',
-  limitSeconds: { short: 90, full: 90 },
+  limitSeconds: { short: 300, full: 600 },
   run: steps,
 }

@@ -68,6 +68,6 @@ export const FLOOD: FaultCase = {
   figure: 'R8',
   what: 'tokens that name random keys, at five times the rate of all users',
   lane: 'busy',
-  limitSeconds: { short: 60, full: 150 },
+  limitSeconds: { short: 300, full: 600 },
   run: flood,
 }

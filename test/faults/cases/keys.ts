@@ -282,7 +282,7 @@ export const KEYS_DOWN: FaultCase = {
   figure: 'R3',
   what: 'the key endpoint is away',
   lane: 'waiting',
-  limitSeconds: { short: 120, full: 900 },
+  limitSeconds: { short: 300, full: 1_500 },
   run: down,
 }
 
@@ -291,6 +291,6 @@ export const KEYS_ODD: FaultCase = {
   figure: 'R3, R10',
   what: 'the key endpoint answers what it should not',
   lane: 'waiting',
-  limitSeconds: { short: 150, full: 150 },
+  limitSeconds: { short: 300, full: 600 },
   run: odd,
 }

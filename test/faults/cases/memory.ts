@@ -99,6 +99,6 @@ export const MEMORY: FaultCase = {
   figure: 'R6, R12',
   what: 'requests of which no two have the same token',
   lane: 'long',
-  limitSeconds: { short: 300, full: 5_400 },
+  limitSeconds: { short: 480, full: 7_200 },
   run: distinct,
 }

@@ -19,7 +19,7 @@ const SCRAPES = 50
 const GROWTH_MB = 96
 /** Longest path that is logged: so many requests write more than pipe and backlog hold. */
 const PATH = `/${'long-path'.repeat(28)}`
-const OVERFLOWING = 15_000
+const OVERFLOWING = 10_000
 
 /** Good, bad and open requests in turn. @returns How many got the answer they should. */
 async function verdicts(sidecar: Program, count: number, good: Readonly<Record<string, string>>) {
@@ -43,7 +43,7 @@ async function verdicts(sidecar: Program, count: number, good: Readonly<Record<s
 }
 
 async function observers(world: World): Promise<readonly Figure[]> {
-  const [some, many] = world.isShort ? [3_000, OVERFLOWING] : [25_000, 50_000]
+  const [some, many] = world.isShort ? [1_500, OVERFLOWING] : [25_000, 50_000]
   const signer = newSigner()
   const keys = await world.keyServer([signer])
   const app = await world.application()
@@ -102,6 +102,6 @@ export const OBSERVERS: FaultCase = {
   figure: 'R14',
   what: 'nobody reads the log, or its disk is full; scrapes hang',
   lane: 'waiting',
-  limitSeconds: { short: 150, full: 900 },
+  limitSeconds: { short: 300, full: 1_500 },
   run: observers,
 }

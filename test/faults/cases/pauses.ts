@@ -113,7 +113,7 @@ export const PAUSED: FaultCase = {
   figure: 'R11',
   what: 'the sidecar is stopped and goes on (60 s; 8 s in the short form)',
   lane: 'waiting',
-  limitSeconds: { short: 90, full: 180 },
+  limitSeconds: { short: 300, full: 600 },
   run: ourselves,
 }
 
@@ -122,6 +122,6 @@ export const APPLICATION_PAUSED: FaultCase = {
   figure: 'R4',
   what: 'the application is stopped and goes on (60 s; 8 s in the short form)',
   lane: 'waiting',
-  limitSeconds: { short: 90, full: 180 },
+  limitSeconds: { short: 300, full: 600 },
   run: application,
 }

@@ -77,6 +77,6 @@ export const RESTARTS: FaultCase = {
   figure: 'R5',
   what: 'the sidecar is replaced by SIGTERM under 50 users with kept-alive connections',
   lane: 'busy',
-  limitSeconds: { short: 180, full: 1_200 },
+  limitSeconds: { short: 300, full: 1_200 },
   run: restarts,
 }

@@ -121,6 +121,6 @@ export const SLOW: FaultCase = {
   figure: 'R9',
   what: 'clients that are slow on purpose (slowhttptest)',
   lane: 'waiting',
-  limitSeconds: { short: 180, full: 420 },
+  limitSeconds: { short: 300, full: 600 },
   run: slow,
 }

@@ -234,7 +234,7 @@ export const UPSTREAM_RESTARTS: FaultCase = {
   figure: 'R4',
   what: 'the application is killed and started again under load',
   lane: 'busy',
-  limitSeconds: { short: 120, full: 400 },
+  limitSeconds: { short: 300, full: 600 },
   run: restarts,
 }
 
@@ -243,7 +243,7 @@ export const UPSTREAM_ODD: FaultCase = {
   figure: 'R4',
   what: 'the application breaks off, stalls, babbles or answers early',
   lane: 'busy',
-  limitSeconds: { short: 120, full: 200 },
+  limitSeconds: { short: 300, full: 600 },
   run: odd,
 }
 
@@ -252,6 +252,6 @@ export const UPSTREAM_RESETS: FaultCase = {
   figure: 'R4, R13',
   what: 'the application resets connections that were kept for the next request',
   lane: 'busy',
-  limitSeconds: { short: 60, full: 180 },
+  limitSeconds: { short: 300, full: 600 },
   run: resets,
 }
