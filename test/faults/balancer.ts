@@ -6,6 +6,7 @@
  */
 import { connect, createServer } from 'node:net'
 import { pipeline } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { ask } from '../../simulator/loopback.ts'
 import type { Program } from './program.ts'
 import { patience } from './waiting.ts'
@@ -19,28 +20,35 @@ export interface Balancer {
   readonly turnedAway: () => number
 }
 
+interface Entry {
+  readonly target: Program
+  isReady: boolean
+}
+
 const CHECK_MS = 100
 const READY_MS = 30_000
 
 export async function startBalancer(world: World): Promise<Balancer> {
-  const targets: { readonly target: Program; isReady: boolean }[] = []
-  const state = { turnedAway: 0 }
+  const targets: Entry[] = []
+  const state = { turnedAway: 0, isOver: false }
 
   const isReady = ({ adminPort }: Program) =>
     ask(`http://127.0.0.1:${adminPort}`, '/readyz').then(
       ({ status }) => status === 200,
       () => false,
     )
-  const check = async () => {
-    await Promise.all(
-      targets.map(async entry => {
-        entry.isReady = await isReady(entry.target)
-      }),
-    )
+  /** One check after the other; a target that has left does not come back. */
+  const watch = async (entry: Entry) => {
+    while (!state.isOver && entry.target.isRunning()) {
+      const isReadyNow = await isReady(entry.target)
+      if (entry.isReady && !isReadyNow) break
+      entry.isReady = isReadyNow
+      await sleep(CHECK_MS)
+    }
+    targets.splice(targets.indexOf(entry), 1)
   }
-  const timer = setInterval(() => void check(), CHECK_MS)
   world.onEnd(() => {
-    clearInterval(timer)
+    state.isOver = true
   })
 
   const server = createServer({ allowHalfOpen: true }, client => {
@@ -59,7 +67,7 @@ export async function startBalancer(world: World): Promise<Balancer> {
     register: async target => {
       const entry = { target, isReady: false }
       targets.push(entry)
-      void target.ended.then(() => targets.splice(targets.indexOf(entry), 1))
+      void watch(entry)
       const ready = await patience(READY_MS, () => entry.isReady || undefined)
       if (ready === undefined) throw new Error('a new process did not become ready')
     },

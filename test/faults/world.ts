@@ -53,8 +53,13 @@ export const signedIn = (signer: Signer, claims: Readonly<Record<string, unknown
   'X-Amzn-Oidc-Data': signer.sign(claims),
 })
 
-/** What `sidecar` needs to be told of a key server and an application. */
+/**
+ * What `sidecar` needs to be told of a key server and an application; and to be patient with both, so
+ * that what is counted does not depend on the machine. Cases about these times set them.
+ */
 export const settingsFor = (keys: Pick<KeyServer, 'url'>, upstreamPort: number) => ({
+  KEY_FETCH_TIMEOUT: '20s',
+  UPSTREAM_CONNECT_TIMEOUT: '20s',
   ALB_KEY_URL: `${keys.url}/{region}/{kid}`,
   UPSTREAM_URL: `http://127.0.0.1:${upstreamPort}`,
 })

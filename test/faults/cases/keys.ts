@@ -103,6 +103,14 @@ async function startEndpoint(world: World): Promise<Endpoint> {
 const askAs = (sidecar: Program, signer: Signer) =>
   send({ port: sidecar.port, headers: signedIn(signer) })
 
+/** @throws When its users are not served before anything is wrong. */
+async function becomeKnown(sidecar: Program, signer: Signer): Promise<void> {
+  const isServed = async () => (await askAs(sidecar, signer)).status === 200
+  if ((await secondsUntil(isServed, { pollMs: 1_000 })) === Infinity) {
+    throw new Error('a user is not served though nothing is wrong')
+  }
+}
+
 async function down(world: World): Promise<readonly Figure[]> {
   const outageMs = world.isShort ? 5_000 : 200_000
   const endpoint = await startEndpoint(world)
@@ -111,11 +119,10 @@ async function down(world: World): Promise<readonly Figure[]> {
   const app = await world.application()
   const sidecar = await world.sidecar({
     ...settingsFor(endpoint, app.port),
-    KEY_CACHE_TTL: '1s',
+    ...{ KEY_CACHE_TTL: '1s', KEY_FETCH_TIMEOUT: '2s' },
     TOKEN_CACHE_SIZE: '0',
   })
-  const first = await askAs(sidecar, known)
-  if (first.status !== 200) throw new Error(`a user got ${first.status} before anything was wrong`)
+  await becomeKnown(sidecar, known)
   const users = startUsers(world, USERS, PAUSE_MS, () => ({
     ...{ port: sidecar.port, headers: signedIn(known) },
   }))
@@ -207,7 +214,11 @@ async function odd(world: World): Promise<readonly Figure[]> {
   const known = newSigner()
   const keys = await world.keyServer([known])
   const app = await world.application()
-  const sidecar = await world.sidecar(settingsFor(keys, app.port))
+  const sidecar = await world.sidecar({
+    ...settingsFor(keys, app.port),
+    KEY_FETCH_TIMEOUT: '2s',
+  })
+  await becomeKnown(sidecar, known)
   const state = { redirected: 0 }
   const elsewhere = createServer((_request, response) => {
     state.redirected++
