@@ -14,9 +14,6 @@ import { ALICE, startRig, type Rig } from '../fixtures/sidecar.ts'
 import { each, eventually, tag } from './rows.ts'
 import { fold, startOracle } from './oracle.ts'
 
-/** Long enough for any machine; nothing below takes a moment on a good one. */
-const PATIENCE_MS = 20_000
-
 /** The example of RFC 6455 §1.3. */
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
 const ACCEPT = 's3pPLMBiTxaQ9kYGzzhZRbK+xOo='
@@ -90,7 +87,7 @@ function ask(path: string, headers: readonly string[], on: Rig = rig, behind = '
 
 /** The status of the first answer, once its head is there; 0 for a connection that ended without. */
 async function statusOf(connection: RawConnection): Promise<number> {
-  await connection.until(/^HTTP\/1\.1 (?!100)\d{3} [^]*?\r\n\r\n/m, PATIENCE_MS)
+  await connection.until(/^HTTP\/1\.1 (?!100)\d{3} [^]*?\r\n\r\n/m)
   const [, status] = /^HTTP\/1\.1 (?!100)(\d{3}) /m.exec(connection.text()) ?? []
   return Number(status ?? 0)
 }
@@ -101,9 +98,9 @@ function tunnelled(connection: RawConnection): string {
   return text.slice(text.indexOf('\r\n\r\n', text.indexOf('HTTP/1.1 101 ')) + 4)
 }
 
-const isFreed = (path: string) => eventually(() => upstreamOf(path)?.closed ?? true, PATIENCE_MS)
+const isFreed = (path: string) => eventually(() => upstreamOf(path)?.closed ?? true)
 const isAt = (on: Rig, gauge: string, value: number) =>
-  eventually(async () => (await on.metric(gauge)) === value, PATIENCE_MS)
+  eventually(async () => (await on.metric(gauge)) === value)
 
 /** Names as somebody would spell them who knows that servers fold them. */
 function spellings(name: string): string[] {
@@ -318,7 +315,7 @@ t.test('a refused WebSocket never reaches the application, nor does what is behi
     connection.write(lines(...head) + behind)
     t.equal(await statusOf(connection), status, what)
     connection.write(behind)
-    t.ok(await connection.closed(PATIENCE_MS), `${what}: its connection ends`)
+    t.ok(await connection.closed(), `${what}: its connection ends`)
     t.equal([...connection.text().matchAll(/^HTTP\//gm)].length, 1, `${what}: with one answer`)
     t.equal(under(path).length + under(next).length, 0, `${what}: and nothing arrived`)
   })
@@ -389,7 +386,7 @@ t.test('any other Upgrade goes on as a plain request, and its connection ends', 
       lines(`${method} ${path} HTTP/${version}`, HOST, SIGNED_IN, ...headers) + body + behind,
     )
     t.equal(await statusOf(connection), 200, `${what}: is answered`)
-    t.ok(await connection.closed(PATIENCE_MS), `${what}: for the last time`)
+    t.ok(await connection.closed(), `${what}: for the last time`)
     const [seen, ...more] = under(path)
     t.same(more, [], `${what}: arrived once`)
     t.notMatch(
@@ -461,7 +458,7 @@ t.test('an expectation with a WebSocket is ours to meet', async t => {
   const refused = ask(tag(), [...WEBSOCKET, 'Expect: 100-continue'])
   t.equal(await statusOf(refused), 401)
   t.notMatch(refused.text(), '100 Continue', 'nobody is told to go on before being judged')
-  t.ok(await refused.closed(PATIENCE_MS))
+  t.ok(await refused.closed())
 })
 
 const EVIL = 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil'
@@ -496,7 +493,7 @@ t.test('anything but a correct 101 opens nothing', async t => {
     const connection = ask(path, [...WEBSOCKET, SIGNED_IN])
     t.equal(await statusOf(connection), 502, what)
     connection.write(lines(`GET ${next} HTTP/1.1`, HOST, SIGNED_IN))
-    t.ok(await connection.closed(PATIENCE_MS), `${what}: closed`)
+    t.ok(await connection.closed(), `${what}: closed`)
     t.notMatch(connection.text(), /evil|leak/, `${what}: nothing of it got through`)
     t.match(
       readAnswer(connection.text()),
@@ -526,7 +523,7 @@ t.test('an application that hangs up before its answer is over has not agreed', 
     })
     const connection = ask(path, [...WEBSOCKET, SIGNED_IN])
     t.equal(await statusOf(connection), 502, `${what}, ${how}`)
-    t.ok(await connection.closed(PATIENCE_MS), `${what}, ${how}: closed`)
+    t.ok(await connection.closed(), `${what}, ${how}: closed`)
     t.match(readAnswer(connection.text()), { whole: true, rest: '' }, `${what}, ${how}: whole`)
     t.ok(await isFreed(path), `${what}, ${how}: freed`)
   })
@@ -544,7 +541,7 @@ t.test('an application that says nothing is not waited for', async t => {
     answers.set(path, socket => socket.write(answer))
     const connection = ask(path, [...WEBSOCKET, signedIn], impatient)
     t.equal(await statusOf(connection), 504, what)
-    t.ok(await connection.closed(PATIENCE_MS), `${what}: closed`)
+    t.ok(await connection.closed(), `${what}: closed`)
     t.ok(await isFreed(path), `${what}: freed`)
   })
   t.ok(await isAt(impatient, 'alb_auth_requests_in_flight', 0))
@@ -562,7 +559,7 @@ t.test('a 101 that a plain request did not ask for opens nothing', async t => {
     answers.set(path, socket => socket.write(`${agreed(LEAK)}${EVIL}`))
     const connection = ask(path, [...headers, SIGNED_IN, 'Connection: close'])
     t.equal(await statusOf(connection), 502, what)
-    t.ok(await connection.closed(PATIENCE_MS), `${what}: closed`)
+    t.ok(await connection.closed(), `${what}: closed`)
     t.notMatch(connection.text(), /evil|leak/, what)
     t.ok(await isFreed(path), `${what}: freed`)
   })
@@ -618,7 +615,7 @@ t.test('an answer that is no 101 is passed on, and ends both connections', async
     const connection = ask(path, headers, rig, get(early))
     t.equal(await statusOf(connection), status, what)
     connection.write(get(late))
-    t.ok(await connection.closed(PATIENCE_MS), `${what}: closed`)
+    t.ok(await connection.closed(), `${what}: closed`)
     const found = readAnswer(connection.text())
     t.match(found, { body: 'hello', whole: true, rest: '' }, `${what}: whole, and the only answer`)
     t.notMatch(
@@ -660,7 +657,7 @@ t.test('a large refusal reaches a slow reader whole', async t => {
       socket.pause()
       setTimeout(() => socket.resume(), 1)
     })
-    await eventually(() => socket.closed, 60_000)
+    await eventually(() => socket.closed)
     const found = readAnswer(text)
     t.match(found, { status: 403, whole: true, rest: '' }, what)
     t.equal(found?.body.length, body.length, `${what}: every byte`)
@@ -692,7 +689,7 @@ t.test('what comes with the 101, or before it, is in its place', async t => {
     answers.set(path, socket => socket.write(answer, 'latin1'))
     const connection = ask(path, [...WEBSOCKET, SIGNED_IN])
     t.equal(await statusOf(connection), 101, what)
-    t.ok(await eventually(() => tunnelled(connection).length >= expected.length, PATIENCE_MS), what)
+    t.ok(await eventually(() => tunnelled(connection).length >= expected.length), what)
     t.equal(tunnelled(connection), expected, `${what}: byte for byte`)
     const head = connection.text().slice(0, -expected.length)
     t.notMatch(head, /leak|content-length|transfer-encoding|103/i, `${what}: the rest stays here`)
@@ -718,7 +715,7 @@ t.test('what a client sends before the 101 arrives behind it, in order', async t
     connection.write('late')
     const expected = `${pieces.join('')}late`
     t.ok(
-      await eventually(() => (under(path)[0]?.rest.length ?? 0) >= expected.length, PATIENCE_MS),
+      await eventually(() => (under(path)[0]?.rest.length ?? 0) >= expected.length),
       'all of it after',
     )
     t.equal(under(path)[0]?.rest, expected)
@@ -734,7 +731,7 @@ t.test('more than a little before the 101 ends it', async t => {
   const connection = ask(path, [...WEBSOCKET, SIGNED_IN], rig, 'x'.repeat(40_000))
   await arrived
   connection.write('x'.repeat(100_000))
-  t.ok(await connection.closed(PATIENCE_MS), 'the connection ends')
+  t.ok(await connection.closed(), 'the connection ends')
   t.equal(connection.text(), '', 'without an answer')
   t.ok(await isFreed(path), 'and the application is freed')
   t.notMatch(under(path)[0]?.rest, /x/, 'which read none of it')
@@ -748,7 +745,7 @@ t.test('whoever leaves before the 101 frees the application', async t => {
     await arrived
     connection[leave]()
     t.ok(await isFreed(path), `${leave}: freed`)
-    t.ok(await connection.closed(PATIENCE_MS), `${leave}: closed`)
+    t.ok(await connection.closed(), `${leave}: closed`)
     connection.reset()
   }
   // While the key is fetched there is nothing to free but us.
@@ -806,7 +803,7 @@ t.test('whoever leaves a tunnel takes the other side along, with all that was sa
       text += piece.toString('latin1')
     })
     client.write(lines(`GET ${path} HTTP/1.1`, HOST, ...WEBSOCKET, `X-Amzn-Oidc-Data: ${data}`))
-    await eventually(() => text.includes('\r\n\r\n'), PATIENCE_MS)
+    await eventually(() => text.includes('\r\n\r\n'))
     const received = () => text.slice(text.indexOf('\r\n\r\n') + 4)
     return {
       app: sockets.get(path)!,
@@ -814,9 +811,9 @@ t.test('whoever leaves a tunnel takes the other side along, with all that was sa
     }
   }
   const comes = (side: { text: () => string }, expected: string) =>
-    eventually(() => side.text() === expected, PATIENCE_MS)
+    eventually(() => side.text() === expected)
   const ends = (side: { isOver: () => boolean; socket: Socket }) =>
-    eventually(() => side.isOver() || side.socket.closed, PATIENCE_MS)
+    eventually(() => side.isOver() || side.socket.closed)
 
   for (const [first, second] of [
     ['client', 'app'],
@@ -890,7 +887,7 @@ t.test('an upgrade behind requests that are not answered yet leaves nobody waiti
     await eventually(async () => {
       const text = connection.text()
       return (await connection.closed(1)) || (isTunnel && text.includes('HTTP/1.1 101 '))
-    }, 60_000)
+    })
     const closed = await connection.closed(1)
     const found = readAnswer(connection.text())
     const isOpen = found?.rest.startsWith('HTTP/1.1 101 ') ?? false
@@ -908,18 +905,18 @@ t.test('an upgrade behind requests that are not answered yet leaves nobody waiti
 t.test('an upgrade on a connection that was kept is like any other', async t => {
   const [before, path, plain] = [tag(), tag(), tag()]
   const connection = ask(before, [SIGNED_IN])
-  t.ok(await connection.until(/\r\n\r\nok$/, PATIENCE_MS))
+  t.ok(await connection.until(/\r\n\r\nok$/))
   connection.write(lines(`GET ${path} HTTP/1.1`, HOST, ...WEBSOCKET, SIGNED_IN))
-  t.ok(await connection.until(/HTTP\/1\.1 101 [^]*\r\n\r\n$/, PATIENCE_MS))
+  t.ok(await connection.until(/HTTP\/1\.1 101 [^]*\r\n\r\n$/))
   connection.write('through')
-  t.ok(await eventually(() => under(path)[0]?.rest === 'through', PATIENCE_MS))
+  t.ok(await eventually(() => under(path)[0]?.rest === 'through'))
   connection.reset()
 
   const kept = ask(plain, [SIGNED_IN])
-  t.ok(await kept.until(/\r\n\r\nok$/, PATIENCE_MS))
+  t.ok(await kept.until(/\r\n\r\nok$/))
   const last = tag()
   kept.write(lines(`GET ${last} HTTP/1.1`, HOST, CONNECTION, 'Upgrade: h2c', SIGNED_IN))
-  t.ok(await kept.closed(PATIENCE_MS))
+  t.ok(await kept.closed())
   t.equal(under(last).length, 1)
 })
 
@@ -934,7 +931,7 @@ t.test('many that come and go leave nothing behind', async t => {
       const connection = ask(path, [...WEBSOCKET, ...(nth % 5 === 4 ? [] : [SIGNED_IN])])
       if (nth % 3 > 0) await statusOf(connection)
       connection[ways[nth % 2]!]()
-      if (nth % 2 === 1) await connection.closed(PATIENCE_MS)
+      if (nth % 2 === 1) await connection.closed()
       connection.reset()
     },
   )
@@ -949,7 +946,7 @@ t.test('whatever was tried, nothing leaked and nobody was believed', async (t: T
   }
   t.ok(
     // Three for what may come and go by itself: a scrape, the key server, a log.
-    await eventually(async () => (await rig.metric('process_open_fds')) <= files + 3, PATIENCE_MS),
+    await eventually(async () => (await rig.metric('process_open_fds')) <= files + 3),
     'no file is left open',
   )
   await oracle.check(t, recorder, [allowing, impatient])

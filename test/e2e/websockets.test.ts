@@ -107,7 +107,7 @@ function collect(socket: WebSocket): Buffer[] {
 t.test('random bytes come back the same, in frames of every size', async t => {
   const sizes = [
     ...[0, 1, 2, 124, 125, 126, 127, 128, 255, 256, 4_095, 4_096, 16_384],
-    ...[65_534, 65_535, 65_536, 65_537, 131_072, 1_000_000, 20_000_000],
+    ...[65_534, 65_535, 65_536, 65_537, 131_072, 1_000_000, 8_000_000],
   ]
   for (const perMessageDeflate of [false, true]) {
     const what = perMessageDeflate ? 'deflated' : 'plain'
@@ -267,7 +267,7 @@ t.test('two hundred WebSockets leave every connection to requests', async t => {
     const connection = openRaw(narrow.port)
     const signedIn = `X-Amzn-Oidc-Data: ${narrow.token()}`
     connection.write(lines('GET / HTTP/1.1', 'Host: a', signedIn, 'Connection: close'))
-    await connection.closed(20_000)
+    await connection.closed()
     t.match(connection.text(), /^HTTP\/1\.1 200 /)
   }
   await Promise.all(
@@ -287,11 +287,13 @@ t.test('a WebSocket that is too old is closed on both sides with 1001', async t 
   const client = await open(aged)
   const received = collect(client.socket)
   const message = randomBytes(10_000)
-  const sending = setInterval(() => {
+  // Every echo is answered with the next message, so that some are always on their way.
+  const send = () => {
     if (client.socket.readyState === WebSocket.OPEN) client.socket.send(message)
-  }, 1)
+  }
+  client.socket.on('message', send)
+  for (let nth = 0; nth < 4; nth++) send()
   await until(() => client.code() !== undefined)
-  clearInterval(sending)
   t.equal(client.code(), 1001, 'the client is told')
   await until(() => client.visitor().code() !== undefined)
   t.equal(client.visitor().code(), 1001, 'and so is the application')
@@ -339,12 +341,12 @@ t.test('a side that never answers the Close is not waited for for ever', async t
     ]
     const key = ['Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==', 'Sec-WebSocket-Version: 13']
     deaf.write(lines(...head, ...key, `X-Amzn-Oidc-Data: ${leaving.token()}`))
-    t.ok(await deaf.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n/, 20_000))
+    t.ok(await deaf.until(/^HTTP\/1\.1 101 [^]*\r\n\r\n/))
     visitors.get('/quiet/deaf')!.socket.pause()
-    // And one that is in the middle of a frame, where no Close can be said.
+    // Nor does this application, which does not even read it.
     client.visitor().socket.pause()
     const stopped = leaving.stop()
-    t.ok(await deaf.closed(20_000), 'it is closed')
+    t.ok(await deaf.closed(), 'it is closed')
     t.equal(await stopped, 'exit 0')
     for (const { socket } of visitors.values()) socket.terminate()
   }

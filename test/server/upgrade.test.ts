@@ -93,7 +93,7 @@ t.test('another upgrade is read again as the plain request that it also is', asy
   })
   plain.on('upgrade', () => upgrades++)
   replay(request, socket, asked.head, () => plain.emit('connection', socket))
-  t.ok(await asked.client.until(/\]$/, 20_000))
+  t.ok(await asked.client.until(/\]$/))
   t.match(asked.client.text(), /^HTTP\/1\.1 200 OK\r\n/)
   const seen: unknown = JSON.parse(/\[.*\]/.exec(asked.client.text())?.[0] ?? '')
   t.same(seen, [
@@ -158,7 +158,7 @@ t.test('what comes early is kept for the tunnel, in order', async t => {
 t.test('more than a little, before it is known who reads it, is refused', async t => {
   const { client, closes } = await startAdoption(t)
   client.write(Buffer.alloc(70_000))
-  t.ok(await client.closed(20_000))
+  t.ok(await client.closed())
   await until(() => closes() === 1)
   t.equal(client.text(), '')
 })
