@@ -255,7 +255,7 @@ t.test('a self-signed listener, an application on a unix socket, and leaving', a
 
 t.test('a certificate is made only where one is asked for', t => {
   // Its library would cost every start some 50 ms and 5 MB.
-  const main = readFileSync('dist/main.js', 'utf8')
+  const main = readFileSync('dist/sidecar.js', 'utf8')
   t.notMatch(main, /^import .*self-signed/m)
   t.ok(/await import\(['"]\.\/tls\/self-signed\.js['"]\)/.test(main))
   t.end()
