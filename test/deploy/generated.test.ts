@@ -1,0 +1,31 @@
+/**
+ * What is generated from the code is what the code generates; `npm run docs` writes it.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname } from 'node:path'
+import t from 'tap'
+import { dashboard } from '../../scripts/dashboard.ts'
+
+const isWriting = process.env['WRITE_DOCS'] === '1'
+
+const json = (value: object) => `${JSON.stringify(value, null, 2)}\n`
+const copyOf = (file: string) => () => readFileSync(file, 'utf8')
+
+const CHART = 'helm/alb-auth-sidecar'
+const GENERATED: Readonly<Record<string, () => string>> = {
+  'deploy/grafana/dashboard.json': () => json(dashboard()),
+  // A chart can only read what lies within it.
+  [`${CHART}/files/dashboard.json`]: () => json(dashboard()),
+  [`${CHART}/files/rules.yaml`]: copyOf('deploy/prometheus/rules.yaml'),
+}
+
+for (const [file, content] of Object.entries(GENERATED)) {
+  t.test(`${file} is up to date`, t => {
+    if (isWriting) {
+      mkdirSync(dirname(file), { recursive: true })
+      writeFileSync(file, content())
+    }
+    t.equal(readFileSync(file, 'utf8'), content(), 'run npm run docs')
+    t.end()
+  })
+}
