@@ -3,7 +3,7 @@
  * nothing that listens anywhere but on loopback or in a network of its own.
  */
 import type { Test } from 'tap'
-import { must, run } from './patience.ts'
+import { must, run, type Answer } from './patience.ts'
 
 export const { IMAGE = '', APP_IMAGE = '', RUNTIME_IMAGE = '' } = process.env
 
@@ -57,4 +57,32 @@ export async function containerNamed(name: string): Promise<Container> {
     signal: signal => must('podman', ['kill', `--signal=${signal}`, name]),
     ended: async () => Number(await must('podman', ['wait', name])),
   }
+}
+
+/** Runs in the network of a container, where no browser gets: one request, and its answer as JSON. */
+const ASK = `
+  const [url, headers] = process.argv.slice(1)
+  const request = require(url.split(':')[0]).request(url, {
+    headers: JSON.parse(headers),
+    rejectUnauthorized: false,
+    timeout: 60000,
+  })
+  const say = answer => process.stdout.write(JSON.stringify(answer))
+  request.on('error', error => say({ status: 0, body: error.message }))
+  request.on('response', async response => {
+    let body = ''
+    for await (const chunk of response) body += chunk
+    say({ status: response.statusCode, body })
+  })
+  request.end()`
+
+/** One request from within the container's own network. `status` 0: nobody answered. */
+export async function getInside(
+  { pid }: Pick<Container, 'pid'>,
+  url: string,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<Answer> {
+  const inside = ['--target', String(pid), '--net', process.execPath, '-e', ASK]
+  const said = await must('nsenter', [...inside, '--', url, JSON.stringify(headers)])
+  return JSON.parse(said) as Answer
 }

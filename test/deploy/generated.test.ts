@@ -5,6 +5,8 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import t from 'tap'
 import { dashboard } from '../../scripts/dashboard.ts'
+import { settingsDefaults } from '../../scripts/settings-schema.ts'
+import { valuesSchema } from '../../scripts/values-schema.ts'
 
 const isWriting = process.env['WRITE_DOCS'] === '1'
 
@@ -14,6 +16,8 @@ const copyOf = (file: string) => () => readFileSync(file, 'utf8')
 const CHART = 'helm/alb-auth-sidecar'
 const GENERATED: Readonly<Record<string, () => string>> = {
   'deploy/grafana/dashboard.json': () => json(dashboard()),
+  [`${CHART}/values.schema.json`]: () => json(valuesSchema()),
+  [`${CHART}/files/defaults.json`]: () => json(settingsDefaults()),
   // A chart can only read what lies within it.
   [`${CHART}/files/dashboard.json`]: () => json(dashboard()),
   [`${CHART}/files/rules.yaml`]: copyOf('deploy/prometheus/rules.yaml'),

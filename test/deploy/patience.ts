@@ -59,14 +59,14 @@ export interface Ran {
   readonly output: string
 }
 
-/** Runs a command to its end, whatever that is. */
+/** Runs a command to its end, whatever that is; four minutes at most. */
 export async function run(
   command: string,
   args: readonly string[],
   input?: string,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Ran> {
-  const child = spawn(command, args, { stdio: 'pipe', env })
+  const child = spawn(command, args, { stdio: 'pipe', env, timeout: 240_000 })
   const ran = { stdout: '', output: '' }
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (chunk: string) => {
@@ -76,7 +76,12 @@ export async function run(
   }
   child.stdin.on('error', () => undefined)
   child.stdin.end(input)
-  await once(child, 'close')
+  const closed = once(child, 'close')
+  await once(child, 'exit')
+  // What it left running in the background may hold its output open for as long as that runs.
+  await Promise.race([closed, sleep(2_000)])
+  child.stdout.destroy()
+  child.stderr.destroy()
   return { code: child.exitCode ?? -1, ...ran }
 }
 
