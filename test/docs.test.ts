@@ -121,6 +121,8 @@ t.test('every link to a file in the documents leads to one', async t => {
     'docs/workers.md',
     'docs/reliability.md',
     'CONTRIBUTING.md',
+    'docs/deploy.md',
+    'docs/runbooks.md',
   ]) {
     const text = readFileSync(file, 'utf8')
     const folder = pathToFileURL(file)
