@@ -225,7 +225,10 @@ export const ROWS: readonly Row[] = [
       {
         ...{ title: 'Connections to the application', unit: 'short' },
         description: 'Open ones, idle ones included; at most UPSTREAM_CONNECTIONS each.',
-        queries: [{ expr: `alb_auth_upstream_connections{${JOB}}`, legend: '{{instance}}' }],
+        queries: [
+          { expr: `alb_auth_upstream_connections{${JOB}}`, legend: '{{instance}}' },
+          { expr: `alb_auth_websockets{${JOB}}`, legend: '{{instance}} WebSockets' },
+        ],
       },
       {
         ...{ title: 'Memory', unit: 'bytes' },

@@ -3,8 +3,10 @@
  * what it answers, how it ends.
  */
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
 import { freePorts } from '../../simulator/loopback.ts'
@@ -134,8 +136,22 @@ t.test('the container runs as nobody, read-only, in its memory', async t => {
 
 t.test('a container that takes more than its memory is killed', async t => {
   const hog = 'const held = []; for (;;) held.push(Buffer.alloc(1 << 24, 1))'
-  const { code } = await run('podman', [
-    ...['run', '--rm', '--pull=never', '--network=none', '--read-only', '--memory=128m'],
+  // Podman's monitor leaves a file named oom where it was started.
+  const folder = mkdtempSync(join(tmpdir(), 'hog-'))
+  t.teardown(() => {
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const { code } = await run('env', [
+    ...[
+      `--chdir=${folder}`,
+      'podman',
+      'run',
+      '--rm',
+      '--pull=never',
+      '--network=none',
+      '--read-only',
+      '--memory=128m',
+    ],
     ...['--memory-swap=128m', '--entrypoint=/nodejs/bin/node', IMAGE, '-e', hog],
   ])
   t.equal(code, 137)
