@@ -162,6 +162,14 @@ t.test('numbers and lists arrive as the sidecar reads them', async t => {
   ])
 })
 
+t.test('the load balancer speaks what the sidecar speaks', async t => {
+  const protocol = 'alb.ingress.kubernetes.io/backend-protocol'
+  for (const [values, expected] of Object.entries({ tls: 'HTTPS', everything: 'HTTP' })) {
+    const manifests = await render(`${CHART}/ci/${values}-values.yaml`)
+    t.equal(named(manifests, 'Ingress').metadata.annotations?.[protocol], expected, values)
+  }
+})
+
 t.test('ConsoleMe’s load balancer signs in, but for what the sidecar opens', async t => {
   for (const idp of ['cognito', 'okta', 'google']) {
     const manifests = await render(`${CHART}/ci/consoleme-${idp}-values.yaml`)
