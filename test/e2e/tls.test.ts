@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -253,10 +254,32 @@ t.test('a self-signed listener, an application on a unix socket, and leaving', a
   t.equal(await ended, 'exit 0')
 })
 
-t.test('a certificate is made only where one is asked for', t => {
-  // Its library would cost every start some 50 ms and 5 MB.
-  const main = readFileSync('dist/sidecar.js', 'utf8')
-  t.notMatch(main, /^import .*self-signed/m)
-  t.ok(/await import\(['"]\.\/tls\/self-signed\.js['"]\)/.test(main))
+t.test('every worker shows the renewed certificate', async t => {
+  const [one, two] = await Promise.all([authority.issue(), authority.issue()])
+  const files = filesOf(one)
+  const { port, times, signal, ended } = await startListening(t, {
+    ...{ ...files, UPSTREAM_URL, WORKERS: '2' },
+  })
+  t.equal(await shownAt(port), fingerprintOf(one))
+  signal('SIGHUP')
+  t.ok(await eventually(() => times('certificate loaded') === 2, PATIENCE_MS), 'on SIGHUP, all')
+  writeFileSync(files.TLS_CERT_FILE, two.certificate)
+  writeFileSync(files.TLS_KEY_FILE, two.key)
+  t.ok(await eventually(() => times('certificate loaded') === 4, PATIENCE_MS), 'on a change, all')
+  const shown = await Promise.all(Array.from({ length: 8 }, () => shownAt(port)))
+  t.same(new Set(shown), new Set([fingerprintOf(two)]))
+  signal('SIGTERM')
+  t.equal(await ended, 'exit 0')
+})
+
+t.test('the library that makes certificates is loaded only where one is asked for', t => {
+  const files = readdirSync('dist', { recursive: true, encoding: 'utf8' })
+  const isLoading = (name: string) =>
+    /^import .*['"](?:asn1js|pkijs|.*self-signed\.js)['"]/m.test(
+      readFileSync(join('dist', name), 'utf8'),
+    )
+  t.same(files.filter(name => name.endsWith('.js')).filter(isLoading), [
+    join('tls', 'self-signed.js'),
+  ])
   t.end()
 })
