@@ -6,8 +6,11 @@
  * its own not counted. A body is read to its end before it is answered.
  */
 import { createServer } from 'node:http'
+import type { Socket } from 'node:net'
 
 const open = { requests: 0, connections: 0 }
+/** Connections by which somebody looked at the state; they count as no one's. */
+const lookers = new WeakSet<Socket>()
 const CHUNK = Buffer.alloc(65_536, 'x')
 
 const server = createServer((request, response) => {
@@ -15,9 +18,12 @@ const server = createServer((request, response) => {
   const user = String(request.headers['x-forwarded-user'] ?? 'nobody')
   const groups = String(request.headers['x-forwarded-groups'] ?? '')
   if (pathname === '/open/state') {
-    const { requests, connections } = open
+    if (!lookers.has(request.socket)) {
+      lookers.add(request.socket)
+      open.connections--
+    }
     response.setHeader('Connection', 'close')
-    response.end(JSON.stringify({ requests, connections: connections - 1 }))
+    response.end(JSON.stringify(open))
     return
   }
   open.requests++
@@ -67,7 +73,7 @@ server.requestTimeout = 0
 server.on('connection', socket => {
   open.connections++
   socket.once('close', () => {
-    open.connections--
+    if (!lookers.has(socket)) open.connections--
   })
 })
 server.listen(Number(process.env['PORT'] ?? 0), '127.0.0.1', () => {
