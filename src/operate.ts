@@ -107,7 +107,7 @@ export async function operate(
   })
   const rules = [...config.noauthPaths, ...rulesOf(config.noauthPreset)]
   for (const warning of [...warnings, ...rules.flatMap(rule => warningAbout(rule) ?? [])]) {
-    logger.warn(warning)
+    logger.warn(warning.text)
   }
   try {
     const address = await service.start()

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs'
 import { customCleanEnv, makeExactValidator, type ValidatorSpec } from 'envalid'
 import { expected } from '../core/expected.ts'
 import { fold } from '../core/headers.ts'
+import type { Warning } from '../core/warning.ts'
 import { IDPS, type IdpDefaults } from '../identity/idp.ts'
 import { readPair } from '../tls/pair-files.ts'
 import type { Pair } from '../tls/pair.ts'
@@ -37,22 +38,50 @@ export type Config = Omit<Given, keyof ByIdp> & ByIdp & { readonly requireTokenU
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** Where to go from a list of faults. */
+const ADVICE = 'every setting is explained in docs/configuration.md'
+
 /** The configuration cannot be used; `faults` are sentences that begin with the variable. */
 export class ConfigFault extends Error {
   readonly faults: readonly string[]
   constructor(faults: readonly string[]) {
-    super(`configuration is not usable:\n${faults.map(fault => `  ${fault}`).join('\n')}`)
+    const lines = faults.map(fault => `  ${fault}`)
+    super(['configuration is not usable:', ...lines, ADVICE].join('\n'))
     this.faults = faults
   }
+}
+
+/** What decided the value of a setting. `unset`: nothing did, and there is none. */
+export type Origin =
+  | { readonly by: 'variable' | 'file'; readonly name: string }
+  | { readonly by: 'idp' | 'default' | 'unset' }
+
+/** A setting as it is in force. */
+export interface EffectiveSetting {
+  readonly variable: string
+  readonly origin: Origin
+  /** As an operator would write it; may hold what must not be shown. */
+  readonly text: string
 }
 
 export interface LoadedConfig {
   readonly config: Config
   /** What `TLS_CERT_FILE` and `TLS_KEY_FILE` hold; not in `config`, which may be shown. */
   readonly pair: Pair | undefined
-  /** Sentences for the operator that do not stop the start. */
-  readonly warnings: readonly string[]
+  /** Every setting, in the order of the table. */
+  readonly settings: readonly EffectiveSetting[]
+  /** For the operator; none of them stops the start. */
+  readonly warnings: readonly Warning[]
 }
+
+/** What was given for one setting, if anything was, and where. */
+interface Found {
+  readonly text: string | undefined
+  readonly origin: Origin
+}
+
+/** How long an ALB keeps an idle connection to its target unless it is told otherwise. */
+export const ALB_IDLE_MS = 60_000
 
 const ROWS: readonly (readonly [key: string, row: Setting<Readable>])[] = Object.entries(SETTINGS)
 
@@ -62,7 +91,7 @@ const ROWS: readonly (readonly [key: string, row: Setting<Readable>])[] = Object
  */
 export function loadConfig(environment: Environment): LoadedConfig {
   const faults: string[] = []
-  const texts = new Map(ROWS.map(([, row]) => [row.variable, textOf(row, environment, faults)]))
+  const found = ROWS.map(([key, row]) => ({ key, row, ...find(row, environment, faults) }))
 
   const specs: Record<string, ValidatorSpec<Readable>> = {}
   for (const [key, row] of ROWS) {
@@ -73,15 +102,15 @@ export function loadConfig(environment: Environment): LoadedConfig {
         default: row.fallback === undefined ? undefined : row.read(row.fallback),
       })
   }
-  const given = Object.fromEntries(ROWS.map(([key, row]) => [key, texts.get(row.variable)]))
+  const given = Object.fromEntries(found.map(({ key, text }) => [key, text]))
   const config = customCleanEnv(given, specs, cleaned => withIdp(asGiven(cleaned)), {
     reporter: ({ errors }) => {
       for (const [key, row] of ROWS) {
         const error = Object.hasOwn(errors, key) ? errors[key] : undefined
-        if (error === undefined) continue
-        if (faults.some(fault => fault.startsWith(`${row.variable}_FILE `))) continue
-        const missing = texts.get(row.variable) === undefined
-        faults.push(`${row.variable} ${missing ? 'is required' : error.message}`)
+        if (error === undefined || isBlamed(row.variable, faults)) continue
+        const missing = given[key] === undefined
+        const why = missing ? `is required: ${row.meaning.replace(/\.$/, '')}` : error.message
+        faults.push(`${row.variable} ${why}`)
       }
     },
   })
@@ -93,25 +122,64 @@ export function loadConfig(environment: Environment): LoadedConfig {
   return {
     config: Object.freeze(config),
     pair,
-    warnings: [...weaknesses(config), ...nearMisses(environment, variables)],
+    settings: found.map(each => effective(each, config)),
+    warnings: [
+      ...weaknesses(config),
+      ...nearMisses(environment, variables).map(text => ({ severity: 'risk', text }) as const),
+    ],
   }
 }
 
+/** Whether a fault names the variable already, or its file. */
+function isBlamed(variable: string, faults: readonly string[]): boolean {
+  return faults.some(
+    fault => fault.startsWith(`${variable} `) || fault.startsWith(`${variable}_FILE `),
+  )
+}
+
+/** What a setting comes to, when nothing or something was found for it. */
+function effective(
+  {
+    key,
+    row: { variable, fallback },
+    text,
+    origin,
+  }: Found & { key: string; row: Setting<Readable> },
+  config: Config,
+): EffectiveSetting {
+  if (text !== undefined) return { variable, origin, text }
+  if (fallback !== undefined) return { variable, origin: { by: 'default' }, text: fallback }
+  const byIdp = new Map<string, string | readonly string[]>(Object.entries(decidedByIdp(config)))
+  const decided = byIdp.get(key)
+  if (decided === undefined) return { variable, origin: { by: 'unset' }, text: '' }
+  return { variable, origin: { by: 'idp' }, text: [decided].flat().join(',') }
+}
+
 /** The text of one setting, from the variable itself or from the file that `<NAME>_FILE` names. */
-function textOf(
+function find(
   { variable, emptyCounts }: Setting<Readable>,
   environment: Environment,
   faults: string[],
-): string | undefined {
-  const lower = variable.endsWith('_PROXY') ? environment[variable.toLowerCase()] : undefined
-  const direct = environment[variable] ?? lower
-  const file = environment[`${variable}_FILE`]
-  let value = direct
-  if (file !== undefined && file !== '') {
-    if (direct !== undefined) faults.push(`${variable} must not be set beside ${variable}_FILE`)
-    value = fileText(`${variable}_FILE`, file, faults)
+): Found {
+  // An empty value is none at all, but where it turns a setting off.
+  const valueOf = (name: string) => {
+    const value = environment[name]
+    return value === '' && emptyCounts !== true ? undefined : value
   }
-  return value === '' && emptyCounts !== true ? undefined : value
+  const names = [variable, ...(variable.endsWith('_PROXY') ? [variable.toLowerCase()] : [])]
+  const name = names.find(each => valueOf(each) !== undefined) ?? variable
+  const direct = valueOf(name)
+  const fileName = `${variable}_FILE`
+  const file = environment[fileName]
+  if (file === undefined || file === '') {
+    return { text: direct, origin: { by: 'variable', name } }
+  }
+  if (direct !== undefined) {
+    faults.push(`${name} must not be set beside ${fileName}: drop one of them`)
+  }
+  const text = fileText(fileName, file, faults)
+  const isNone = text === '' && emptyCounts !== true
+  return { text: isNone ? undefined : text, origin: { by: 'file', name: fileName } }
 }
 
 function fileText(variable: string, file: string, faults: string[]): string | undefined {
@@ -132,7 +200,7 @@ function fileText(variable: string, file: string, faults: string[]): string | un
 function contradictions(config: Partial<Config>, known: readonly string[]): string[] {
   const faults: string[] = []
   const optOut = (variable: string, members: unknown, unsafe: string, isUnsafe?: boolean) => {
-    if (known.some(fault => fault.startsWith(variable))) return
+    if (isBlamed(variable, known)) return
     if (members === undefined && isUnsafe === false) {
       faults.push(`${variable} is required (or ${unsafe}=true, which leaves the check out)`)
     }
@@ -144,9 +212,12 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
   optOut('ALB_CLIENT_IDS', albClientIds, 'UNSAFE_ALLOW_ANY_CLIENT', unsafeAllowAnyClient)
   optOut('OIDC_ISSUER', oidcIssuer, 'UNSAFE_ALLOW_ANY_ISSUER', unsafeAllowAnyIssuer)
 
+  const require = (variable: string, why: string) => {
+    if (!isBlamed(variable, known)) faults.push(`${variable} is required: ${why}`)
+  }
   const nowhere = config.albArns?.find(arn => keyUrl(arn, '', config.keyUrl) === undefined)
   if (nowhere !== undefined) {
-    faults.push(`ALB_KEY_URL is required: AWS documents no key endpoint for ${nowhere.partition}`)
+    require('ALB_KEY_URL', `AWS documents no key endpoint for ${nowhere.partition}`)
   }
 
   const names = [config.userHeader, config.emailHeader, config.groupsHeader, config.clientIpHeader]
@@ -158,10 +229,10 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
     )
   }
   if (config.accessToken !== undefined && config.accessToken !== 'ignore') {
-    faults.push(...accessTokenFaults(config))
+    checkAccessToken(config, require)
   }
   if (config.signOutPath && config.signOutRedirectUrl === undefined) {
-    faults.push('SIGN_OUT_REDIRECT_URL is required: SIGN_OUT_PATH is set')
+    require('SIGN_OUT_REDIRECT_URL', 'SIGN_OUT_PATH is set')
   }
   if (config.signOutPath && config.signOutPath === config.whoamiPath) {
     faults.push('WHOAMI_PATH must not be the same as SIGN_OUT_PATH')
@@ -184,6 +255,7 @@ function listenerPair(config: Partial<Config>, faults: string[]): Pair | undefin
     faults.push(`TLS_SELF_SIGNED must not be true while ${variable} is set: drop one of them`)
   }
   if (tlsCertFile === undefined && tlsKeyFile === undefined) return undefined
+  if (isBlamed('TLS_CERT_FILE', faults) || isBlamed('TLS_KEY_FILE', faults)) return undefined
   if (tlsCertFile === undefined) faults.push('TLS_CERT_FILE is required: TLS_KEY_FILE is set')
   else if (tlsKeyFile === undefined) faults.push('TLS_KEY_FILE is required: TLS_CERT_FILE is set')
   else {
@@ -195,20 +267,21 @@ function listenerPair(config: Partial<Config>, faults: string[]): Pair | undefin
 }
 
 /** What verifying access tokens takes: keys to find, and a rule that says for whom a token was made. */
-function accessTokenFaults(config: Partial<Config>): string[] {
-  const faults: string[] = []
+function checkAccessToken(
+  config: Partial<Config>,
+  require: (variable: string, why: string) => void,
+): void {
   const issuers = config.accessTokenIssuer ?? config.oidcIssuer ?? []
   const [only = '', ...more] = issuers
   const canDiscover = more.length === 0 && isSafeServer(only)
   if (issuers.length === 0 && config.unsafeAllowAnyIssuer === true) {
-    faults.push('ACCESS_TOKEN_ISSUER is required: ACCESS_TOKEN is verified')
+    require('ACCESS_TOKEN_ISSUER', 'ACCESS_TOKEN is verified')
   } else if (issuers.length > 0 && config.accessTokenJwksUrl === undefined && !canDiscover) {
-    faults.push('ACCESS_TOKEN_JWKS_URL is required: discovery needs one https issuer')
+    require('ACCESS_TOKEN_JWKS_URL', 'discovery needs one https issuer')
   }
   if (config.unsafeAllowAnyClient === true && config.accessTokenAudiences?.length === 0) {
-    faults.push('ACCESS_TOKEN_AUDIENCES is required: without ALB_CLIENT_IDS any client would do')
+    require('ACCESS_TOKEN_AUDIENCES', 'without ALB_CLIENT_IDS any client would do')
   }
-  return faults
 }
 
 /** Switches of node itself that undo what this program promises. */
@@ -224,25 +297,28 @@ function dangers(environment: Environment): string[] {
   return faults
 }
 
-function weaknesses(config: Config): string[] {
-  const warnings: string[] = []
+function weaknesses(config: Config): Warning[] {
+  const warnings: Warning[] = []
+  const warn = (severity: Warning['severity'], text: string) => warnings.push({ severity, text })
   if (config.unsafeAllowAnyClient) {
-    warnings.push('UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client of the ALB are accepted')
+    warn('unsafe', 'UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client of the ALB are accepted')
   }
   if (config.unsafeAllowAnyIssuer) {
-    warnings.push('UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer of the ALB are accepted')
+    warn('unsafe', 'UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer of the ALB are accepted')
   }
   if (config.enforcement === 'report') {
-    warnings.push('ENFORCEMENT=report: nothing is refused for its token')
+    warn('unsafe', 'ENFORCEMENT=report: nothing is refused for its token')
   }
   const { upstream } = config
   if (upstream.socketPath === undefined && !isLoopback(upstream.host)) {
-    warnings.push(
+    warn(
+      'risk',
       `UPSTREAM_URL is not on this machine (${upstream.host}): whoever reaches it directly is not checked`,
     )
   }
-  if (config.keepAliveTimeoutMs <= 60_000) {
-    warnings.push(
+  if (config.keepAliveTimeoutMs <= ALB_IDLE_MS) {
+    warn(
+      'note',
       "KEEP_ALIVE_TIMEOUT does not exceed the ALB's default idle timeout of 60s: expect 502s",
     )
   }
@@ -266,5 +342,15 @@ function withIdp(given: Given): Config {
     emailClaims: given.emailClaims ?? row.emailClaims,
     groupsClaims: given.groupsClaims ?? row.groupsClaims,
     requireTokenUse: row.requireTokenUse,
+  }
+}
+
+/** The settings that the identity provider may have decided, as they are now. */
+function decidedByIdp(config: Config): ByIdp {
+  const { accessToken, accessTokenClientClaims, accessTokenSubjectClaim } = config
+  const { userClaims, emailClaims, groupsClaims } = config
+  return {
+    ...{ accessToken, accessTokenClientClaims, accessTokenSubjectClaim },
+    ...{ userClaims, emailClaims, groupsClaims },
   }
 }

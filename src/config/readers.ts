@@ -12,9 +12,14 @@ export type Read<T> = (text: string) => T
 /** What is wrong with a value, as the end of "<VARIABLE> …". */
 export class Unreadable extends Error {}
 
+/** A text without what stands before the `@` of a URL in it, however that URL is spelled. */
+export function withoutCredentials(text: string): string {
+  return text.replace(/(\/\/|^(?:[a-z]+:\/?)?)[^/\s]*@/gi, '$1…@')
+}
+
 /** The value, shown back to the operator; shortened, and without the credentials of a URL. */
 function found(text: string): string {
-  const shown = text.replace(/\/\/[^/@]*@/g, '//…@')
+  const shown = withoutCredentials(text)
   return `, found '${shown.length > 160 ? `${shown.slice(0, 160)}…` : shown}'`
 }
 
@@ -47,14 +52,15 @@ const UNITS: Readonly<Record<string, number>> = {
   d: 86_400_000,
 }
 
-/** `250ms`, `5s`, `2m`, `12h`, `7d` or a bare `0`, up to `max`; in milliseconds. */
+/** `250ms`, `5s`, `2m`, `12h`, `7d` or a bare `0`, from `min` up to `max`; in milliseconds. */
 export const duration =
-  (max: string): Read<number> =>
+  (max: string, min = '0'): Read<number> =>
   value => {
     const ms = milliseconds(value)
-    if (ms <= milliseconds(max)) return ms
+    if (ms >= milliseconds(min) && ms <= milliseconds(max)) return ms
+    const bounds = min === '0' ? `up to ${max}` : `from ${min} up to ${max}`
     throw new Unreadable(
-      `must be a duration such as 250ms, 5s, 2m, 12h or 7d, up to ${max}${found(value)}`,
+      `must be a duration such as 250ms, 5s, 2m, 12h or 7d, ${bounds}${found(value)}`,
     )
   }
 
@@ -149,7 +155,7 @@ export const upstreamUrl: Read<UpstreamAddress> = value => {
 
 /** An issuer: compared as text, so only its form is asked for. */
 export const issuer: Read<string> = value => {
-  if (/^https?:\/\/[^\s/]/.test(value) && URL.canParse(value)) return value
+  if (wholeUrl(value) !== undefined) return value
   throw new Unreadable(`must be the issuer's URL, exactly as in its tokens${found(value)}`)
 }
 
@@ -157,28 +163,38 @@ export const issuer: Read<string> = value => {
 export const keyUrlTemplate: Read<string> = value => {
   const kid = '00000000-0000-0000-0000-000000000000'
   const example = value.replaceAll('{region}', 'us-east-1').replaceAll('{kid}', kid)
-  const url = URL.canParse(example) ? new URL(example) : undefined
-  const isSafe =
-    url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))
-  if (isSafe && (url.pathname + url.search).includes(kid)) {
+  const url = isSafeServer(example) ? new URL(example) : undefined
+  if (url !== undefined && (url.pathname + url.search).includes(kid)) {
     if (!url.host.includes(kid) && !/\{(?!kid\}|region\})/.test(value)) return value
   }
   throw new Unreadable(
-    `must be an https URL (http only to loopback) with {kid}, and {region} if need be${found(value)}`,
+    `must be an https URL (http only to loopback) without credentials, with {kid}, and {region} if need be${found(value)}`,
   )
 }
 
 /** A URL that is asked for documents: `https:`, or `http:` to this machine. */
 export const serverUrl: Read<string> = value => {
   if (isSafeServer(value)) return value
-  throw new Unreadable(`must be an https URL (http only to loopback)${found(value)}`)
+  throw new Unreadable(
+    `must be an https URL (http only to loopback) without credentials${found(value)}`,
+  )
 }
 
 /** Whether what comes from a URL comes from whom it names. */
 export function isSafeServer(value: string): boolean {
-  if (!/^https?:\/\/[\x21-\x7e]+$/.test(value) || !URL.canParse(value)) return false
-  const { protocol, hostname } = new URL(value)
-  return protocol === 'https:' || isLoopback(hostname)
+  const url = wholeUrl(value)
+  return url !== undefined && (url.protocol === 'https:' || isLoopback(url.hostname))
+}
+
+/**
+ * An `http:` or `https:` URL in visible ASCII with its host after the two slashes, where a reader that
+ * is more lenient than another cannot find a different one; `undefined` for anything else, and for one
+ * with credentials, which nobody would send.
+ */
+function wholeUrl(value: string): URL | undefined {
+  if (!/^https?:\/\/[^/\\?#@][\x21-\x7e]*$/.test(value) || !URL.canParse(value)) return undefined
+  const url = new URL(value)
+  return url.username + url.password === '' ? url : undefined
 }
 
 /** One of our own paths, compared whole; or nothing. */
@@ -191,13 +207,13 @@ export const ownPath: Read<string> = value => {
 
 /** Where a browser may be sent: a whole URL in visible ASCII. */
 export const redirectUrl: Read<string> = value => {
-  if (/^https?:\/\/[\x21-\x7e]+$/.test(value) && URL.canParse(value)) return value
-  throw new Unreadable(`must be an http or https URL${found(value)}`)
+  if (wholeUrl(value) !== undefined) return value
+  throw new Unreadable(`must be an http or https URL without credentials${found(value)}`)
 }
 
 /** An `http:` or `https:` URL of a forward proxy. Its credentials, if any, are never shown. */
 export const proxyUrl: Read<string> = value => {
-  if (/^https?:\/\//.test(value) && URL.canParse(value)) return value
+  if (/^https?:\/\/[^/\\?#]/.test(value) && URL.canParse(value)) return value
   throw new Unreadable('must be the http:// or https:// URL of a forward proxy')
 }
 

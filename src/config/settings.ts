@@ -269,7 +269,7 @@ export const SETTINGS = {
   },
   keyFetchTimeoutMs: {
     variable: 'KEY_FETCH_TIMEOUT',
-    read: duration('30s'),
+    read: duration('30s', '1ms'),
     section: 'Keys',
     fallback: '2s',
     meaning: 'How long one key may take in all, its one retry included.',
@@ -630,7 +630,7 @@ export const SETTINGS = {
   },
   headersTimeoutMs: {
     variable: 'HEADERS_TIMEOUT',
-    read: duration('10m'),
+    read: duration('10m', '1ms'),
     section: 'Listening',
     fallback: '15s',
     meaning: 'How long the header of a request may take to arrive.',

@@ -3,6 +3,7 @@
  *
  * Everything that no rule opens is guarded; a path that is not canonical is never open.
  */
+import type { Warning } from '../core/warning.ts'
 import { isCanonical, pathOf } from './path.ts'
 import { matches } from './pattern.ts'
 
@@ -45,12 +46,17 @@ export function createRoutes(rules: readonly Rule[]): (method: string, target: s
 /**
  * What an operator should hear about a rule before it opens more than they meant.
  *
- * @returns A sentence, or `undefined` when the rule ends where it seems to.
+ * @returns `undefined` when the rule ends where it seems to.
  */
-export function warningAbout({ text, pattern }: Rule): string | undefined {
-  if (/^\/?\*[*?]*$/.test(pattern)) return `open rule '${text}' opens every path`
+export function warningAbout({ text, pattern }: Rule): Warning | undefined {
+  if (/^\/?\*[*?]*$/.test(pattern)) {
+    return { severity: 'unsafe', text: `open rule '${text}' opens every path` }
+  }
   const beside = /(?:^|[^/])\*/.test(pattern)
   if (!beside) return undefined
   const example = pattern.replaceAll('*', 'x')
-  return `open rule '${text}' has a * that does not follow a /, so it also opens ${example}`
+  return {
+    severity: 'risk',
+    text: `open rule '${text}' has a * that does not follow a /, so it also opens ${example}`,
+  }
 }

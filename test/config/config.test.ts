@@ -176,7 +176,7 @@ t.test('everything that is wrong is said at once, by variable, in the order of t
   }
   const faults = faultsOf(wrong)
   t.match(faults, [
-    /^ALB_ARNS is required$/,
+    /^ALB_ARNS is required: ARNs of the load balancers whose signature/,
     /^ALB_CLIENT_IDS must have at least one member$/,
     /^OIDC_ISSUER must be the issuer's URL.*, found 'idp'$/,
     /^UNAUTHENTICATED must be one of deny, allow, found 'maybe'$/,
@@ -193,13 +193,17 @@ t.test('everything that is wrong is said at once, by variable, in the order of t
   ])
   t.equal(faults.length, 14, 'and nothing else')
   t.throws(() => load(wrong), {
-    message: `configuration is not usable:\n${faults.map(fault => `  ${fault}`).join('\n')}`,
+    message: [
+      'configuration is not usable:',
+      ...faults.map(fault => `  ${fault}`),
+      'every setting is explained in docs/configuration.md',
+    ].join('\n'),
   })
   t.end()
 })
 
 t.test('an empty value is none at all, but where it turns a setting off', t => {
-  t.match(faultsOf({ ALB_ARNS: '' }), ['ALB_ARNS is required'])
+  t.match(faultsOf({ ALB_ARNS: '' }), [/^ALB_ARNS is required: /])
   const empty = { PORT: '', UPSTREAM_URL: '', ALB_KEY_URL: '', ALB_KEYS_DIR: '', ACCESS_LOG: '' }
   t.match(load(empty).config, { port: 8080, upstream: { port: 8081 }, accessLog: 'rejections' })
   const off = {
@@ -246,7 +250,14 @@ t.test('a setting may be given as a file', t => {
 t.test('a file that cannot be used is a fault of its variable', t => {
   const file = writeFile(t, 'debug')
   t.match(faultsOf({ LOG_LEVEL: 'debug', LOG_LEVEL_FILE: file }), [
-    'LOG_LEVEL must not be set beside LOG_LEVEL_FILE',
+    'LOG_LEVEL must not be set beside LOG_LEVEL_FILE: drop one of them',
+  ])
+  t.same(faultsOf({ LOG_LEVEL: '', LOG_LEVEL_FILE: file }), [], 'an empty value is not set')
+  t.match(faultsOf({ USER_HEADER: '', USER_HEADER_FILE: writeFile(t, 'X-Who') }), [
+    'USER_HEADER must not be set beside USER_HEADER_FILE: drop one of them',
+  ])
+  t.match(faultsOf({ https_proxy: 'http://proxy', HTTPS_PROXY_FILE: file }), [
+    'https_proxy must not be set beside HTTPS_PROXY_FILE: drop one of them',
   ])
   t.match(faultsOf({ LOG_LEVEL_FILE: `${file}.not` }), [/^LOG_LEVEL_FILE cannot be read: ENOENT/])
   t.match(faultsOf({ LOG_LEVEL_FILE: join(file, '..') }), [
@@ -282,7 +293,11 @@ t.test('leaving a check out takes an explicit, unsafe, unambiguous word, and war
       [`${unsafe} must not be true while ${variable} is set: drop one of them`],
       'both',
     )
-    t.match(load({ ...without, [unsafe]: 'true' }).warnings, [warning], `${unsafe}=true`)
+    t.match(
+      load({ ...without, [unsafe]: 'true' }).warnings,
+      [{ severity: 'unsafe', text: warning }],
+      `${unsafe}=true`,
+    )
   }
   const neither = { ALB_CLIENT_IDS: undefined, OIDC_ISSUER: undefined }
   t.equal(faultsOf(neither).length, 2)
@@ -301,7 +316,11 @@ t.test('the signer cannot be left out', t => {
     'UNSAFE_ALLOW_ANY_ALB',
     'UNSAFE_ALLOW_ANY_ARN',
   ]) {
-    t.match(faultsOf({ ALB_ARNS: undefined, [unsafe]: 'true' }), ['ALB_ARNS is required'], unsafe)
+    t.match(
+      faultsOf({ ALB_ARNS: undefined, [unsafe]: 'true' }),
+      [/^ALB_ARNS is required: /],
+      unsafe,
+    )
   }
   t.end()
 })
@@ -678,7 +697,7 @@ t.test('what is allowed but weak is a warning', t => {
     },
   ]
   for (const { environment, warnings } of cases) {
-    const found = load(environment).warnings
+    const found = load(environment).warnings.map(({ text }) => text)
     t.match(found, warnings, JSON.stringify(environment))
     t.equal(found.length, warnings.length, JSON.stringify(environment))
   }
@@ -689,6 +708,7 @@ t.test('proxy settings are read in lower case too, as everybody spells them', t 
   const proxy = 'http://proxy:3128'
   t.match(load({ https_proxy: proxy, no_proxy: '.a' }).config, { httpsProxy: proxy, noProxy: '.a' })
   t.equal(load({ HTTPS_PROXY: proxy, https_proxy: 'http://other' }).config.httpsProxy, proxy)
+  t.equal(load({ HTTPS_PROXY: '', https_proxy: proxy }).config.httpsProxy, proxy, 'nor is empty')
   t.match(faultsOf({ https_proxy: 'proxy' }), [/^HTTPS_PROXY must be the http/])
   t.equal(load({ port: '1' }).config.port, 8080, 'and nothing else is')
   t.end()
@@ -698,6 +718,76 @@ t.test("a proxy's credentials are in no message", t => {
   const faults = faultsOf({ HTTPS_PROXY: 'socks5://user:secret@proxy' })
   t.equal(faults.length, 1)
   t.notMatch(faults.join(), /secret/)
+  t.end()
+})
+
+t.test('a setting that cannot be read is not also called missing', t => {
+  const anyClient = { ALB_CLIENT_IDS: undefined, UNSAFE_ALLOW_ANY_CLIENT: 'true' }
+  const anyIssuer = { OIDC_ISSUER: undefined, UNSAFE_ALLOW_ANY_ISSUER: 'true' }
+  const required = { ACCESS_TOKEN: 'required' }
+  const cases: readonly { environment: Environment; variable: string }[] = [
+    { variable: 'ALB_ARNS', environment: {} },
+    { variable: 'ALB_CLIENT_IDS', environment: {} },
+    { variable: 'OIDC_ISSUER', environment: required },
+    { variable: 'ALB_KEY_URL', environment: { ALB_ARNS: CHINA } },
+    { variable: 'ACCESS_TOKEN_ISSUER', environment: { ...anyIssuer, ...required } },
+    {
+      variable: 'ACCESS_TOKEN_JWKS_URL',
+      environment: { ...required, OIDC_ISSUER: 'https://a,https://b' },
+    },
+    { variable: 'ACCESS_TOKEN_AUDIENCES', environment: { ...anyClient, ...required } },
+    { variable: 'SIGN_OUT_REDIRECT_URL', environment: { SIGN_OUT_PATH: '/out' } },
+    { variable: 'TLS_CERT_FILE', environment: { TLS_KEY_FILE: 'x' } },
+    { variable: 'TLS_KEY_FILE', environment: { TLS_CERT_FILE: 'x' } },
+  ]
+  /** Any text will do for these. */
+  const texts = ['ALB_CLIENT_IDS', 'ACCESS_TOKEN_AUDIENCES', 'TLS_CERT_FILE', 'TLS_KEY_FILE']
+  for (const { variable, environment } of cases) {
+    const file = { ...environment, [variable]: undefined, [`${variable}_FILE`]: '/not/there' }
+    t.match(faultsOf(file), [/_FILE cannot be read: ENOENT/], `${variable}_FILE`)
+    t.equal(faultsOf(file).length, 1, `${variable}_FILE`)
+    if (texts.includes(variable)) continue
+    const text = faultsOf({ ...environment, [variable]: 'nonsense' })
+    t.match(text, [/ must be /], variable)
+    t.equal(text.length, 1, variable)
+  }
+  t.end()
+})
+
+t.test('every setting says where it comes from', t => {
+  const file = writeFile(t, 'a,b\n')
+  const { settings } = load({
+    IDP: 'cognito',
+    ALB_CLIENT_IDS: undefined,
+    ALB_CLIENT_IDS_FILE: file,
+    https_proxy: 'http://proxy',
+    HTTPS_PROXY: '',
+    EMAIL_CLAIM: 'mail',
+    USER_HEADER: '',
+    PORT: '',
+  })
+  const of = (variable: string) => settings.find(each => each.variable === variable)
+  const cases = [
+    { variable: 'ALB_ARNS', text: ARN, origin: { by: 'variable', name: 'ALB_ARNS' } },
+    {
+      variable: 'ALB_CLIENT_IDS',
+      text: 'a,b',
+      origin: { by: 'file', name: 'ALB_CLIENT_IDS_FILE' },
+    },
+    {
+      variable: 'HTTPS_PROXY',
+      text: 'http://proxy',
+      origin: { by: 'variable', name: 'https_proxy' },
+    },
+    { variable: 'PORT', text: '8080', origin: { by: 'default' } },
+    { variable: 'USER_HEADER', text: '', origin: { by: 'variable', name: 'USER_HEADER' } },
+    { variable: 'EMAIL_CLAIM', text: 'mail', origin: { by: 'variable', name: 'EMAIL_CLAIM' } },
+    { variable: 'GROUPS_CLAIM', text: 'cognito:groups,custom:groups', origin: { by: 'idp' } },
+    { variable: 'ACCESS_TOKEN', text: 'required', origin: { by: 'idp' } },
+    { variable: 'ALB_KEY_URL', text: '', origin: { by: 'unset' } },
+  ]
+  for (const expected of cases) t.same(of(expected.variable), expected, expected.variable)
+  t.equal(new Set(settings.map(({ variable }) => variable)).size, settings.length, 'each once')
   t.end()
 })
 

@@ -23,6 +23,7 @@ import {
   text,
   upstreamUrl,
   whole,
+  withoutCredentials,
   type Read,
 } from '../../src/config/readers.ts'
 import { createAuthority } from '../fixtures/certificates.ts'
@@ -110,6 +111,33 @@ t.test('a duration is a number and its unit, or 0, up to a bound', t => {
   for (const { value, ms } of cases) {
     const refusal = `must be a duration such as 250ms, 5s, 2m, 12h or 7d, up to 7d, found '${value}'`
     t.equal(read(reader, value), ms ?? refusal, value)
+  }
+  t.end()
+})
+
+t.test('a duration that must not be nothing has a lower bound, and says so', t => {
+  const reader = duration('30s', '1ms')
+  t.equal(read(reader, '1ms'), 1)
+  for (const value of ['0', '0s', '31s']) {
+    t.match(read(reader, value), /, from 1ms up to 30s, found '/, value)
+  }
+  t.end()
+})
+
+t.test('no spelling of a URL shows its credentials', t => {
+  const cases = [
+    ['https://user:secret@a/b', 'https://…@a/b'],
+    ['https://user:sec@ret@a/b', 'https://…@a/b'],
+    ['HTTPS:/user:secret@a', 'HTTPS:/…@a'],
+    ['http:user:secret@a', '…@a'],
+    ['user:secret@proxy:3128', '…@proxy:3128'],
+    ['socks5://user:secret@proxy', 'socks5://…@proxy'],
+    ['https://a/b@c', 'https://a/b@c'],
+    ['/noauth/@a/*', '/noauth/@a/*'],
+  ] as const
+  for (const [text, shown] of cases) {
+    t.match(withoutCredentials(text), shown, text)
+    t.notMatch(withoutCredentials(text), 'secret', text)
   }
   t.end()
 })
@@ -248,7 +276,15 @@ t.test('an issuer is a URL, kept as it is written', t => {
     'http://127.0.0.1:9/a',
   ]
   for (const value of taken) t.equal(read(issuer, value), value)
-  for (const value of ['', 'idp.example.com', 'https://', 'https:///a', 'ftp://a', 'https:// a']) {
+  for (const value of [
+    '',
+    'idp.example.com',
+    'https://',
+    'https:///a',
+    'ftp://a',
+    'https:// a',
+    'https://u:p@a',
+  ]) {
     t.match(
       read(issuer, value),
       /^must be the issuer's URL, exactly as in its tokens, found/,
@@ -282,6 +318,8 @@ t.test('a key URL is https, or http to this machine, and has the kid in its path
     'https://{kid}:x@keys.example.com/kid',
     'https://keys.example.com/kid#{kid}',
     'https:///{kid}',
+    'https:///keys.example.com/{kid}',
+    'https://user:secret@keys.example.com/{kid}',
     'http://keys.example.com/{kid}',
     'http://localhost.example.com/{kid}',
     'http://127.0.0.1.example.com/{kid}',
@@ -329,13 +367,24 @@ t.test('a server that documents come from is asked over https, or http on this m
     'http://127.0.0.1@idp.example.com/',
     'ftp://127.0.0.1/keys',
     'file:///keys',
+    'https:///idp.example.com/keys',
+    'https:/idp.example.com/keys',
+    'https://\\idp.example.com/keys',
+    'https://user:secret@idp.example.com/keys',
+    'https://user@idp.example.com/keys',
+    'https://:secret@idp.example.com/keys',
+    'https://@idp.example.com/keys',
   ]
   for (const value of taken) {
     t.equal(read(serverUrl, value), value)
     t.equal(isSafeServer(value), true, value)
   }
   for (const value of refused) {
-    t.match(read(serverUrl, value), /^must be an https URL \(http only to loopback\), found/, value)
+    t.match(
+      read(serverUrl, value),
+      /^must be an https URL \(http only to loopback\) without credentials, found/,
+      value,
+    )
     t.equal(isSafeServer(value), false, value)
   }
   t.end()
@@ -399,11 +448,13 @@ t.test('a redirect leads to a whole URL that a header can hold', t => {
     'ftp://a/',
     'javascript:alert(1)',
     'data:text/html,a',
+    'https:///bye',
+    'https://user:secret@a/bye',
   ]
   for (const value of refused) {
     t.equal(
       read(redirectUrl, value),
-      `must be an http or https URL, found '${value}'`,
+      `must be an http or https URL without credentials, found '${withoutCredentials(value)}'`,
       JSON.stringify(value),
     )
   }
@@ -414,7 +465,14 @@ t.test('a proxy is an http or https URL, and never shown', t => {
   for (const value of ['http://proxy:3128', 'https://user:secret@proxy']) {
     t.equal(read(proxyUrl, value), value)
   }
-  for (const value of ['', 'proxy:3128', 'socks5://user:secret@proxy', 'http://', 'http://a b']) {
+  for (const value of [
+    '',
+    'proxy:3128',
+    'socks5://user:secret@proxy',
+    'http://',
+    'http:///a',
+    'http://a b',
+  ]) {
     t.equal(read(proxyUrl, value), 'must be the http:// or https:// URL of a forward proxy')
   }
   t.end()
