@@ -13,9 +13,9 @@ import type { LoadedConfig } from './config/config.ts'
 import { systemClock as clock } from './core/clock.ts'
 import type { Host } from './core/host.ts'
 import { createProbe } from './forward/probe.ts'
+import { rulesIn } from './gate.ts'
 import { createAdmin } from './observe/admin.ts'
 import type { Log } from './observe/log.ts'
-import { rulesOf } from './route/presets.ts'
 import { warningAbout } from './route/routes.ts'
 
 /** Whoever serves. */
@@ -105,7 +105,7 @@ export async function operate(
     },
     notHealthy: service.notHealthy,
   })
-  const rules = [...config.noauthPaths, ...rulesOf(config.noauthPreset)]
+  const rules = rulesIn(config)
   for (const warning of [...warnings, ...rules.flatMap(rule => warningAbout(rule) ?? [])]) {
     logger.warn(warning.text)
   }

@@ -34,7 +34,8 @@ import type { ReplyOptions } from './server/refuse.ts'
 import type { Session } from './session/session.ts'
 import type { Verification } from './tokens/credentials.ts'
 
-export interface Steps {
+/** The steps that decide, and send nothing. */
+export interface Gate {
   readonly admit: (request: Unadmitted) => Admitted | Rejected
   readonly decideRoute: (method: string, target: string) => Route
   readonly scrub: (headers: ReceivedHeaders, route: Route['kind']) => Scrubbed | Rejected
@@ -46,6 +47,9 @@ export interface Steps {
   /** `ENFORCEMENT`: whether a refusal for the token is carried out or only reported. */
   readonly enforcement: 'enforce' | 'report'
   readonly session: Session
+}
+
+export interface Steps extends Gate {
   readonly forward: Forward['forward']
   readonly refusalFor: (reason: Reason, headers: readonly string[]) => Reply
   readonly sendReply: (
@@ -69,7 +73,8 @@ interface Findings {
   readonly stripped?: StrippedCounts
 }
 
-type Decision = Findings &
+/** What was decided, and what is to be done about it. */
+export type Decision = Findings &
   (
     | { readonly verdict: Rejected; readonly reply?: Reply }
     /** One of our own paths. */
@@ -89,7 +94,7 @@ interface Passed {
 const GUARDED: Route = { kind: 'guarded' }
 
 /** Decides one request. Pure but for the key look-ups behind `verify`; sends nothing. */
-export async function decide(request: Unadmitted, steps: Steps): Promise<Decision> {
+export async function decide(request: Unadmitted, steps: Gate): Promise<Decision> {
   const { session, inject } = steps
   const admitted = steps.admit(request)
   if (admitted.outcome === 'rejected') return { verdict: admitted }
@@ -126,7 +131,7 @@ type Established = Authenticated & { readonly assertion: Assertion }
 function establish(
   verification: Verification,
   received: ReceivedHeaders,
-  steps: Pick<Steps, 'normalize' | 'inject'>,
+  steps: Pick<Gate, 'normalize' | 'inject'>,
 ): Established | Rejected | 'absent' {
   if (verification === 'absent' || verification.outcome === 'rejected') return verification
   const identity = steps.normalize(verification)
@@ -138,7 +143,7 @@ function establish(
 
 type Judgement = (Passed | { readonly verdict: Rejected }) & { readonly assertion?: Assertion }
 
-type Leniency = Pick<Steps, 'unauthenticated' | 'enforcement'>
+type Leniency = Pick<Gate, 'unauthenticated' | 'enforcement'>
 
 const STRICT: Leniency = { unauthenticated: 'deny', enforcement: 'enforce' }
 

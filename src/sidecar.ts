@@ -1,49 +1,30 @@
 /**
  * Composition of one process that serves: configuration → steps → the port that faces the load
- * balancer. The only file that gives each step the few values it needs.
+ * balancer. Gives each step the few values it needs; those of the decision get theirs in gate.ts.
  */
 import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { Server as TlsServer } from 'node:tls'
 import type { Logger } from 'pino'
 import { Registry } from 'prom-client'
-import type { Config, LoadedConfig } from './config/config.ts'
+import type { LoadedConfig } from './config/config.ts'
 import { systemClock as clock } from './core/clock.ts'
 import type { Host } from './core/host.ts'
 import type { Telemetry } from './core/telemetry.ts'
 import { rejected } from './core/verdict.ts'
 import { createForward } from './forward/forward.ts'
-import { createInject } from './headers/inject.ts'
-import { createScrub } from './headers/scrub.ts'
-import { createNormalize } from './identity/normalize.ts'
+import { createGate } from './gate.ts'
 import type { Log } from './observe/log.ts'
 import { createMetrics } from './observe/metrics.ts'
 import { createPipeline } from './pipeline.ts'
-import { matches } from './route/pattern.ts'
-import { rulesOf } from './route/presets.ts'
-import { createRoutes } from './route/routes.ts'
-import { createAdmit } from './server/admit.ts'
 import { drain } from './server/drain.ts'
 import { rawRefusal, refusalFor, sendReply } from './server/refuse.ts'
 import { requestIdOf } from './server/request-id.ts'
 import { createServer } from './server/server.ts'
-import { MARKER_COOKIE, createSession } from './session/session.ts'
 import { listenerOptions } from './tls/listener.ts'
 import { followPair, type PairFiles } from './tls/pair-files.ts'
 import { weaknessesOf, type Pair } from './tls/pair.ts'
-import { keyUrl } from './tokens/alb-arn.ts'
-import { createAccessTokenVerifier } from './tokens/access-token.ts'
-import { createAlbKeys } from './tokens/alb-keys.ts'
-import { createAlbVerifier } from './tokens/alb-token.ts'
-import { createVerifyCredentials } from './tokens/credentials.ts'
-import { createBoundedFetch } from './tokens/bounded-fetch.ts'
-import { createFetch } from './tokens/fetch.ts'
-import { createJwks, DISCOVERY, KEY_SET, REFRESH_MS } from './tokens/jwks.ts'
-import { PEM_KEY } from './tokens/pem-key.ts'
-import { createVerifiedCache } from './tokens/verified-cache.ts'
 
-/** What verified tokens of one kind may take in memory, in bytes, however many are allowed. */
-const MAX_CACHE_BYTES = 33_554_432
 /** How often the certificate's files are looked at. */
 const LOOK_MS = 2_000
 
@@ -104,39 +85,12 @@ export async function createSidecar(
     webSocketMaxAgeMs: config.webSocketMaxAgeMs,
     telemetry,
   })
-  const inject = createInject(config)
-  const verification = await createVerification(config, telemetry)
-  const rules = [...config.noauthPaths, ...rulesOf(config.noauthPreset)]
+  const gate = await createGate(config, { clock, telemetry })
+  gate.start()
   const handle = createPipeline({
     clock,
     requestId: request => requestIdOf(request.rawHeaders),
-    admit: createAdmit(config),
-    decideRoute: createRoutes(rules),
-    scrub: createScrub({
-      owned: inject.owned,
-      listed: config.stripRequestHeaders,
-      nonstandard: config.nonstandardHeaders,
-      sessionCookie: config.albSessionCookie,
-      ownCookies: [MARKER_COOKIE],
-      guardedCookies: config.stripCookies,
-    }),
-    verify: verification.verify,
-    normalize: createNormalize({
-      ...config,
-      keepsGroup: group =>
-        config.groupsFilter.length === 0 ||
-        config.groupsFilter.some(pattern => matches(pattern, group)),
-    }),
-    inject,
-    unauthenticated: config.unauthenticated,
-    enforcement: config.enforcement,
-    session: createSession({
-      sessionCookie: config.albSessionCookie,
-      signOutPath: config.signOutPath,
-      signOutRedirectUrl: config.signOutRedirectUrl ?? '',
-      whoamiPath: config.whoamiPath,
-      renewsAccessToken: config.accessTokenExpired === 'reauthenticate',
-    }),
+    ...gate.steps,
     forward: forward.forward,
     refusalFor,
     sendReply,
@@ -183,9 +137,7 @@ export async function createSidecar(
       return server.address()
     },
     notReady: () =>
-      verification.isReady()
-        ? undefined
-        : 'the keys of the identity provider have not been read yet',
+      gate.isReady() ? undefined : 'the keys of the identity provider have not been read yet',
     async drain(delayMs) {
       state.isDraining = true
       const inTime = await drain({
@@ -227,67 +179,4 @@ function followFiles(server: Server, files: PairFiles, inUse: Pair, logger: Logg
 async function selfSigned(): Promise<Pair> {
   const { createSelfSigned } = await import('./tls/self-signed.ts')
   return createSelfSigned(clock.wallSeconds())
-}
-
-/** Both tokens' verification, with the key stores and caches behind it. */
-async function createVerification(config: Config, telemetry: Telemetry) {
-  const fetch = await createFetch(config)
-  const timeoutMs = config.keyFetchTimeoutMs
-  const toleranceSeconds = config.clockToleranceMs / 1000
-  const clients = config.albClientIds ?? 'any'
-  const issuers = config.accessTokenIssuer ?? config.oidcIssuer ?? []
-  const cache = { entries: config.tokenCacheSize, bytes: MAX_CACHE_BYTES, toleranceSeconds }
-
-  const jwks = createJwks({
-    source: config.accessTokenJwksUrl
-      ? { url: config.accessTokenJwksUrl }
-      : { issuer: issuers[0] ?? '' },
-    refreshMs: REFRESH_MS,
-    fetchSet: createBoundedFetch(fetch, timeoutMs, KEY_SET),
-    fetchDiscovery: createBoundedFetch(fetch, timeoutMs, DISCOVERY),
-    clock,
-    telemetry,
-  })
-  if (config.accessToken !== 'ignore') void jwks.start()
-
-  const verify = createVerifyCredentials({
-    accessToken: config.accessToken,
-    expiredAccessToken: config.accessTokenExpired,
-    proven: createVerifiedCache({ source: 'alb', ...cache, clock, telemetry }),
-    accessTokens: createVerifiedCache({ source: 'access_token', ...cache, clock, telemetry }),
-    telemetry,
-    verifyAlbToken: createAlbVerifier({
-      arns: config.albArns,
-      clients,
-      issuers: config.oidcIssuer ?? 'any',
-      toleranceSeconds,
-      clock,
-      telemetry,
-      findKey: createAlbKeys({
-        size: config.keyCacheSize,
-        ttlMs: config.keyCacheTtlMs,
-        staleMs: config.keyCacheStaleMs,
-        negativeTtlMs: config.keyNegativeTtlMs,
-        seeds: config.keySeeds ?? new Map(),
-        urlOf: (arn, kid) => keyUrl(arn, kid, config.keyUrl),
-        fetchKey: createBoundedFetch(fetch, timeoutMs, PEM_KEY),
-        clock,
-        telemetry,
-      }),
-    }),
-    verifyAccessToken: createAccessTokenVerifier({
-      algorithms: config.accessTokenAlgorithms,
-      issuers,
-      audiences: config.accessTokenAudiences,
-      clientClaims: config.accessTokenClientClaims,
-      clients,
-      requireTokenUse: config.requireTokenUse,
-      subjectClaim: config.accessTokenSubjectClaim,
-      toleranceSeconds,
-      clock,
-      telemetry,
-      findKey: jwks.find,
-    }),
-  })
-  return { verify, isReady: () => config.accessToken !== 'required' || jwks.isLoaded() }
 }

@@ -30,6 +30,8 @@ const MAY_IMPORT: Readonly<Record<string, Allowed | 'everything'>> = {
   forward: { folders: ['core'], packages: [] },
   observe: { folders: ['core'], packages: ['pino', 'prom-client'] },
   workers: { folders: ['core'], packages: [] },
+  cli: 'everything',
+  'gate.ts': 'everything',
   'pipeline.ts': 'everything',
   'main.ts': 'everything',
   'operate.ts': 'everything',

@@ -1,6 +1,7 @@
 /**
  * What was decided about one request: values, not exceptions, because being refused is ordinary.
  */
+import type { Check } from './checks.ts'
 import type { Identity } from './identity.ts'
 import type { Reason } from './reasons.ts'
 
@@ -22,6 +23,8 @@ export interface Rejected {
   readonly reason: Reason
   /** Which token was at fault; absent when none was looked at. */
   readonly source?: SourceName
+  /** Which check of the token or the identity failed; every one before it held. */
+  readonly check?: Check
   /** For the log only: what was expected and what was found; never a token. */
   readonly detail?: string
 }
@@ -32,10 +35,10 @@ export const VERDICTS: readonly Verdict['outcome'][] = ['authenticated', 'anonym
 
 export const ANONYMOUS: Anonymous = { outcome: 'anonymous' }
 
-/** A refusal for `reason`; `about` says which token, and what to tell the operator. */
+/** A refusal for `reason`; `about` says which token and check, and what to tell the operator. */
 export function rejected(
   reason: Reason,
-  about: { readonly source?: SourceName; readonly detail?: string } = {},
+  about: Pick<Rejected, 'source' | 'check' | 'detail'> = {},
 ): Rejected {
   return { outcome: 'rejected', reason, ...about }
 }

@@ -100,7 +100,7 @@ export function createInject(options: InjectOptions): Inject {
         const groups = groupsValue(identity.groups)
         if (groups.length > options.groupsMaxBytes) {
           const detail = `groups header of ${groups.length} bytes, GROUPS_MAX_BYTES is ${options.groupsMaxBytes}`
-          return rejected('groups_too_large', { detail })
+          return rejected('groups_too_large', { check: 'groups_size', detail })
         }
         if (groups !== '') asserted.push(groupsHeader, groups)
       }

@@ -1,6 +1,7 @@
 /**
  * Turns verified claims into an {@link Identity}, or says why there is none to be had.
  */
+import type { Check } from '../core/checks.ts'
 import type { Claims, Identity } from '../core/identity.ts'
 import type { Reason } from '../core/reasons.ts'
 import { quote, rejected, type Rejected, type SourceName } from '../core/verdict.ts'
@@ -49,14 +50,19 @@ export function createNormalize(options: NormalizeOptions): (proof: Proof) => Id
     const { subject, albClaims, expiresAt } = proof
     const found = findText(albClaims, options.userClaims)
     if (found === undefined) {
-      return refused('identity_missing', `no text under USER_CLAIM ${options.userClaims.join(',')}`)
+      return refused(
+        'user',
+        'identity_missing',
+        `no text under USER_CLAIM ${options.userClaims.join(',')}`,
+      )
     }
     const email = findText(albClaims, options.emailClaims)
     if (options.requireEmailVerified && !isTrue(albClaims['email_verified'])) {
-      return refused('email_unverified', 'email_verified is not true')
+      return refused('email_verified', 'email_unverified', 'email_verified is not true')
     }
     const claim = findGroups(proof)
-    if (claim === OVERAGE) return refused('groups_overage', 'the provider left the groups out')
+    if (claim === OVERAGE)
+      return refused('groups', 'groups_overage', 'the provider left the groups out')
     const groups = normalizeGroups(claim)
     const refusal = checkAllowed(groups, email)
     if (refusal !== undefined) return refusal
@@ -91,12 +97,16 @@ export function createNormalize(options: NormalizeOptions): (proof: Proof) => Id
   ): Rejected | undefined {
     const { allowedGroups, allowedEmailDomains } = options
     if (allowedGroups.length > 0 && !allowedGroups.some(group => groups.includes(group))) {
-      return refused('not_allowed', 'none of the groups is in ALLOWED_GROUPS')
+      return refused('allowed_groups', 'not_allowed', 'none of the groups is in ALLOWED_GROUPS')
     }
     if (allowedEmailDomains.length === 0) return undefined
     const domain = email === undefined ? undefined : domainOf(email)
     if (domain !== undefined && allowedEmailDomains.includes(domain)) return undefined
-    return refused('not_allowed', `ALLOWED_EMAIL_DOMAINS does not hold ${quote(domain)}`)
+    return refused(
+      'allowed_domains',
+      'not_allowed',
+      `ALLOWED_EMAIL_DOMAINS does not hold ${quote(domain)}`,
+    )
   }
 }
 
@@ -112,6 +122,6 @@ function isTrue(value: unknown): boolean {
   return value === true || value === 'true'
 }
 
-function refused(reason: Reason, detail: string): Rejected {
-  return rejected(reason, { source: 'alb', detail })
+function refused(check: Check, reason: Reason, detail: string): Rejected {
+  return rejected(reason, { source: 'alb', check, detail })
 }

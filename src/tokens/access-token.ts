@@ -9,13 +9,14 @@
  */
 import type { KeyObject } from 'node:crypto'
 import { jwtVerify } from 'jose'
+import type { Check } from '../core/checks.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Claims } from '../core/identity.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { quote, rejected, type Rejected } from '../core/verdict.ts'
 import { MAX_TOKEN_BYTES, type KeyFault } from './alb-token.ts'
-import { reasonFor } from './jose-reasons.ts'
+import { checkFor, reasonFor } from './jose-reasons.ts'
 import { suits, type VerificationKey } from './jwks.ts'
 import { readCompact, type CompactToken } from './shape.ts'
 
@@ -67,33 +68,42 @@ export function createAccessTokenVerifier(
   return async token => {
     if (!looksLikeJwt(token)) return { outcome: 'opaque' }
     if (token.length > MAX_TOKEN_BYTES) {
-      return refused('token_too_large', `${token.length} bytes, at most ${MAX_TOKEN_BYTES}`)
+      return refused(
+        'access_size',
+        'token_too_large',
+        `${token.length} bytes, at most ${MAX_TOKEN_BYTES}`,
+      )
     }
     const read = readCompact(token)
-    if (read === undefined) return refused('token_malformed', 'not a canonical compact token')
+    if (read === undefined)
+      return refused('access_shape', 'token_malformed', 'not a canonical compact token')
     const { alg, kid } = read.header
     if (
       typeof alg !== 'string' ||
       !algorithms.includes(alg) ||
       Object.hasOwn(read.header, 'crit')
     ) {
-      return refused('algorithm_refused', `ACCESS_TOKEN_ALGORITHMS does not hold ${quote(alg, 16)}`)
+      return refused(
+        'access_algorithm',
+        'algorithm_refused',
+        `ACCESS_TOKEN_ALGORITHMS does not hold ${quote(alg, 16)}`,
+      )
     }
-    if (typeof kid !== 'string') return refused('key_unknown', 'the token names no kid')
+    if (typeof kid !== 'string')
+      return refused('access_key', 'key_unknown', 'the token names no kid')
     const key = await options.findKey(kid)
-    if ('reason' in key) return refused(key.reason, key.detail)
+    if ('reason' in key) return refused('access_key', key.reason, key.detail)
     if (!suits(key.key, alg) || (key.algorithm ?? alg) !== alg) {
-      return refused('key_unknown', `key ${quote(kid)} is not for ${alg}`)
+      return refused('access_key', 'key_unknown', `key ${quote(kid)} is not for ${alg}`)
     }
 
-    const reason = await verifySigned(token, key.key, alg)
-    if (reason !== undefined) return refused(reason, `under key ${quote(kid, 64)}`)
-    const refusal = checkClaims(read)
+    const refusal = (await verifySigned(token, kid, key.key, alg)) ?? checkClaims(read)
     if (refusal !== undefined) return refusal
     const subject = read.payload[options.subjectClaim]
     const expiresAt = Number(read.payload['exp'])
     if (typeof subject !== 'string' || subject === '') {
       return refused(
+        'access_subject',
         'claims_invalid',
         `${options.subjectClaim} must be text, found ${quote(subject)}`,
       )
@@ -102,17 +112,21 @@ export function createAccessTokenVerifier(
     return { outcome: 'verified', claims: read.payload, subject, expiresAt, key }
   }
 
-  /** Signature, issuer and times by jose, which counts whole seconds; {@link checkTimes} is exact. */
+  /**
+   * Signature, issuer and times by jose, which counts whole seconds; {@link checkTimes} is exact, and
+   * asks for `exp` to be there.
+   */
   async function verifySigned(
     token: string,
+    kid: string,
     key: KeyObject,
     algorithm: string,
-  ): Promise<Reason | undefined> {
+  ): Promise<Rejected | undefined> {
     try {
       await jwtVerify(token, key, {
         algorithms: [algorithm],
         issuer: [...options.issuers],
-        requiredClaims: ['exp', 'iss'],
+        requiredClaims: ['iss'],
         clockTolerance: toleranceSeconds + 1,
         currentDate: new Date(clock.wallSeconds() * 1000),
       })
@@ -120,7 +134,7 @@ export function createAccessTokenVerifier(
     } catch (error) {
       const reason = reasonFor(error)
       if (reason === undefined) throw error
-      return reason
+      return refused(checkFor(error), reason, `under key ${quote(kid, 64)}`)
     }
   }
 
@@ -131,13 +145,17 @@ export function createAccessTokenVerifier(
       const time = payload[name]
       if (time === undefined && name !== 'exp') continue
       if (typeof time !== 'number' || !Number.isFinite(time)) {
-        return refused('claims_invalid', `${name} must be a number, found ${quote(time)}`)
+        return refused(
+          'access_times',
+          'claims_invalid',
+          `${name} must be a number, found ${quote(time)}`,
+        )
       }
       if (name === 'exp' && now - time > toleranceSeconds) {
-        return refused('token_expired', `expired ${Math.ceil(now - time)} s ago`)
+        return refused('access_times', 'token_expired', `expired ${Math.ceil(now - time)} s ago`)
       }
       if (name !== 'exp' && time - now > toleranceSeconds) {
-        return refused('token_not_yet_valid', `${name} lies in the future`)
+        return refused('access_times', 'token_not_yet_valid', `${name} lies in the future`)
       }
     }
     return undefined
@@ -158,7 +176,11 @@ export function createAccessTokenVerifier(
     const { aud } = payload
     const found: readonly unknown[] = Array.isArray(aud) ? aud : [aud]
     if (found.some(each => options.audiences.some(accepted => accepted === each))) return undefined
-    return refused('audience_mismatch', `ACCESS_TOKEN_AUDIENCES does not hold ${quote(found[0])}`)
+    return refused(
+      'access_audience',
+      'audience_mismatch',
+      `ACCESS_TOKEN_AUDIENCES does not hold ${quote(found[0])}`,
+    )
   }
 
   /** A client that is named must be ours; with an audience to go by, it need not be named. */
@@ -169,20 +191,28 @@ export function createAccessTokenVerifier(
     const client = name === undefined ? undefined : payload[name]
     if (client === undefined && audiences.length > 0) return undefined
     if (typeof client === 'string' && clients.includes(client)) return undefined
-    return refused('client_mismatch', `ALB_CLIENT_IDS does not hold ${quote(client)}`)
+    return refused(
+      'access_client',
+      'client_mismatch',
+      `ALB_CLIENT_IDS does not hold ${quote(client)}`,
+    )
   }
 
   /** An ID token or a refresh token is not an access token, however well it is signed. */
   function checkUse(header: Claims, payload: Claims): Rejected | undefined {
     const use = payload['token_use']
     if (use === undefined ? options.requireTokenUse : use !== 'access') {
-      return refused('token_use_mismatch', `token_use must be access, found ${quote(use)}`)
+      return refused(
+        'access_use',
+        'token_use_mismatch',
+        `token_use must be access, found ${quote(use)}`,
+      )
     }
     const isOther = [header['typ'], payload['typ']].some(
       typ => typeof typ === 'string' && OTHER_TYPES.test(typ),
     )
     if (isOther || Object.hasOwn(payload, 'at_hash')) {
-      return refused('token_use_mismatch', 'an ID or refresh token')
+      return refused('access_use', 'token_use_mismatch', 'an ID or refresh token')
     }
     return undefined
   }
@@ -204,6 +234,6 @@ export function looksLikeJwt(token: string): boolean {
   }
 }
 
-function refused(reason: Reason, detail: string): Rejected {
-  return rejected(reason, { source: 'access_token', detail })
+function refused(check: Check, reason: Reason, detail: string): Rejected {
+  return rejected(reason, { source: 'access_token', check, detail })
 }

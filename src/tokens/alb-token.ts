@@ -10,6 +10,7 @@
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html#user-claims-encoding
  */
 import { verify, type KeyObject } from 'node:crypto'
+import type { Check } from '../core/checks.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Claims } from '../core/identity.ts'
 import type { Reason } from '../core/reasons.ts'
@@ -64,12 +65,21 @@ export function createAlbVerifier(
 
   return async token => {
     if (token.length > MAX_TOKEN_BYTES) {
-      return refused('token_too_large', `${token.length} bytes, at most ${MAX_TOKEN_BYTES}`)
+      return refused(
+        'alb_size',
+        'token_too_large',
+        `${token.length} bytes, at most ${MAX_TOKEN_BYTES}`,
+      )
     }
     const read = readCompact(token)
-    if (read === undefined) return refused('token_malformed', 'not a canonical compact token')
+    if (read === undefined)
+      return refused('alb_shape', 'token_malformed', 'not a canonical compact token')
     if (read.signature.length !== SIGNATURE_BYTES) {
-      return refused('token_malformed', `signature of ${read.signature.length} bytes, ES256 has 64`)
+      return refused(
+        'alb_shape',
+        'token_malformed',
+        `signature of ${read.signature.length} bytes, ES256 has 64`,
+      )
     }
 
     const claimed = checkHeader(read)
@@ -77,12 +87,17 @@ export function createAlbVerifier(
     const { arn, kid, expiresAt } = claimed
 
     const key = await options.findKey(arn, kid)
-    if ('reason' in key) return refused(key.reason, key.detail)
-    if (!verifyEs256(key, read)) return refused('signature_invalid', `under key ${kid}`)
+    if ('reason' in key) return refused('alb_key', key.reason, key.detail)
+    if (!verifyEs256(key, read))
+      return refused('alb_signature', 'signature_invalid', `under key ${kid}`)
 
     const { sub } = read.payload
     if (typeof sub !== 'string' || sub === '') {
-      return refused('claims_invalid', `sub must be a non-empty string, found ${quote(sub)}`)
+      return refused(
+        'alb_subject',
+        'claims_invalid',
+        `sub must be a non-empty string, found ${quote(sub)}`,
+      )
     }
     options.telemetry.tokenVerified('alb', expiresAt - options.clock.wallSeconds())
     return { outcome: 'verified', claims: { ...read.payload, sub }, expiresAt }
@@ -94,28 +109,40 @@ export function createAlbVerifier(
     payload,
   }: CompactToken): Rejected | { arn: AlbArn; kid: string; expiresAt: number } {
     if (own(header, 'alg') !== 'ES256' || Object.hasOwn(header, 'crit')) {
-      return refused('algorithm_refused', `alg must be ES256, found ${quote(header['alg'], 16)}`)
+      return refused(
+        'alb_algorithm',
+        'algorithm_refused',
+        `alg must be ES256, found ${quote(header['alg'], 16)}`,
+      )
     }
     const arn = arns.get(own(header, 'signer'))
     if (arn === undefined) {
-      return refused('signer_mismatch', `ALB_ARNS does not hold ${quote(header['signer'], 256)}`)
+      return refused(
+        'alb_signer',
+        'signer_mismatch',
+        `ALB_ARNS does not hold ${quote(header['signer'], 256)}`,
+      )
     }
     const client = own(header, 'client')
     if (!clients(client)) {
-      return refused('client_mismatch', `ALB_CLIENT_IDS does not hold ${quote(client)}`)
+      return refused(
+        'alb_client',
+        'client_mismatch',
+        `ALB_CLIENT_IDS does not hold ${quote(client)}`,
+      )
     }
     const issuer = own(header, 'iss')
     if (!issuers(issuer)) {
-      return refused('issuer_mismatch', `OIDC_ISSUER does not hold ${quote(issuer)}`)
+      return refused('alb_issuer', 'issuer_mismatch', `OIDC_ISSUER does not hold ${quote(issuer)}`)
     }
     if (Object.hasOwn(payload, 'iss') && payload['iss'] !== issuer) {
-      return refused('issuer_mismatch', `payload iss is ${quote(payload['iss'])}`)
+      return refused('alb_issuer', 'issuer_mismatch', `payload iss is ${quote(payload['iss'])}`)
     }
     const expiresAt = checkExpiry(header, payload)
     if (typeof expiresAt !== 'number') return expiresAt
     const kid = own(header, 'kid')
     const lowerKid = typeof kid === 'string' ? kid.toLowerCase() : ''
-    if (!UUID.test(lowerKid)) return refused('token_malformed', 'kid is not a UUID')
+    if (!UUID.test(lowerKid)) return refused('alb_kid', 'token_malformed', 'kid is not a UUID')
     return { arn, kid: lowerKid, expiresAt }
   }
 
@@ -124,14 +151,14 @@ export function createAlbVerifier(
     let earliest = Infinity
     for (const exp of times) {
       if (typeof exp !== 'number' || !Number.isFinite(exp)) {
-        return refused('claims_invalid', `exp must be a number, found ${quote(exp)}`)
+        return refused('alb_expiry', 'claims_invalid', `exp must be a number, found ${quote(exp)}`)
       }
       earliest = Math.min(earliest, exp)
     }
     const overdue = options.clock.wallSeconds() - earliest
     if (overdue <= options.toleranceSeconds) return earliest
     const detail = `expired ${Math.ceil(overdue)} s ago, CLOCK_TOLERANCE is ${options.toleranceSeconds} s`
-    return refused('token_expired', detail)
+    return refused('alb_expiry', 'token_expired', detail)
   }
 }
 
@@ -164,6 +191,6 @@ function membership(accepted: readonly string[] | 'any'): (value: unknown) => bo
   return value => set.has(value)
 }
 
-function refused(reason: Reason, detail: string): Rejected {
-  return rejected(reason, { source: 'alb', detail })
+function refused(check: Check, reason: Reason, detail: string): Rejected {
+  return rejected(reason, { source: 'alb', check, detail })
 }

@@ -5,6 +5,7 @@
  * A request mostly brings tokens that were verified a moment ago. What was proven is therefore kept
  * with the ALB's token, and used again when everything that proved it is the same, byte for byte.
  */
+import type { Check } from '../core/checks.ts'
 import {
   OIDC_ACCESS_TOKEN,
   OIDC_DATA,
@@ -13,6 +14,7 @@ import {
   type ReceivedHeaders,
 } from '../core/headers.ts'
 import type { Claims } from '../core/identity.ts'
+import type { Reason } from '../core/reasons.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { rejected, type Rejected, type SourceName } from '../core/verdict.ts'
 import type { Opaque, VerifiedAccessToken } from './access-token.ts'
@@ -87,12 +89,16 @@ export function createVerifyCredentials(
     if (alb.outcome === 'rejected') return alb
     const { sub } = alb.claims
     if (identityHeader !== undefined && !isSameText(identityHeader, sub)) {
-      return mismatch('alb', 'x-amzn-oidc-identity differs from the signed sub')
+      return mismatch('alb', 'alb_identity', 'x-amzn-oidc-identity differs from the signed sub')
     }
     const access = await proveAccess(accessToken)
     if (access?.outcome === 'rejected') return access
     if (access !== undefined && access.subject !== sub) {
-      return mismatch('access_token', "the access token's subject differs from the ALB's")
+      return mismatch(
+        'access_token',
+        'access_binding',
+        "the access token's subject differs from the ALB's",
+      )
     }
 
     const expiresAt = Math.min(alb.expiresAt, access?.expiresAt ?? Infinity)
@@ -119,7 +125,7 @@ export function createVerifyCredentials(
   ): Promise<VerifiedAccessToken | Rejected | undefined> {
     const isRequired = options.accessToken === 'required'
     if (token === undefined) {
-      return isRequired ? rejected('token_missing', { source: 'access_token' }) : undefined
+      return isRequired ? refused('token_missing', 'access_present') : undefined
     }
     const known = options.accessTokens.get(token)
     if (known !== undefined) return known
@@ -129,7 +135,7 @@ export function createVerifyCredentials(
       return found
     }
     if (found.outcome === 'opaque') {
-      return isRequired ? rejected('token_opaque', { source: 'access_token' }) : undefined
+      return isRequired ? refused('token_opaque', 'access_form') : undefined
     }
     const isForgiven =
       found.reason === 'token_expired' && options.expiredAccessToken === 'ignore-claims'
@@ -142,8 +148,12 @@ function isSameProof(known: Proven, identityHeader?: string, accessToken?: strin
   return known.identityHeader === identityHeader && known.accessToken === accessToken
 }
 
-function mismatch(source: SourceName, detail: string): Rejected {
-  return rejected('subject_mismatch', { source, detail })
+function refused(reason: Reason, check: Check): Rejected {
+  return rejected(reason, { source: 'access_token', check })
+}
+
+function mismatch(source: SourceName, check: Check, detail: string): Rejected {
+  return rejected('subject_mismatch', { source, check, detail })
 }
 
 /** Byte by byte: node hands the header over as latin-1, and the ALB writes the claim as UTF-8. */

@@ -2,6 +2,7 @@
  * What jose says about a token, in our words, once.
  */
 import { errors } from 'jose'
+import type { Check } from '../core/checks.ts'
 import type { Reason } from '../core/reasons.ts'
 
 /** One row per jose code: a jose release that adds a code stops this file from compiling. */
@@ -36,4 +37,14 @@ export function reasonFor(error: unknown): Reason | undefined {
   }
   const known: Readonly<Record<string, Reason>> = BY_CODE
   return known[error.code]
+}
+
+/**
+ * Which of our checks an error of jose is about: it looks at the signature first, then at the issuer,
+ * then at the times.
+ */
+export function checkFor(error: unknown): Check {
+  if (error instanceof errors.JWTExpired) return 'access_times'
+  if (!(error instanceof errors.JWTClaimValidationFailed)) return 'access_signature'
+  return error.claim === 'iss' ? 'access_issuer' : 'access_times'
 }

@@ -176,7 +176,8 @@ t.test('groups that do not fit are a refusal and never a shorter list', t => {
       NOTHING,
       [],
     )
-  const tooLarge = (detail: string) => ({ outcome: 'rejected', reason: 'groups_too_large', detail })
+  const refusal = { outcome: 'rejected', reason: 'groups_too_large', check: 'groups_size' }
+  const tooLarge = (detail: string) => ({ ...refusal, detail })
 
   t.equal((at(16) as Assertion)[5], 'admins-readonly', 'one byte to spare')
   t.equal((at(15) as Assertion)[5], 'admins-readonly', 'exactly')

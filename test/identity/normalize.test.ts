@@ -229,6 +229,7 @@ t.test('where ALLOWED_GROUPS is set, one of them must be held', t => {
     outcome: 'rejected',
     reason: 'not_allowed',
     source: 'alb',
+    check: 'allowed_groups',
     detail: 'none of the groups is in ALLOWED_GROUPS',
   }
   const upper = new Map([['g-1', 'ADMINS']])

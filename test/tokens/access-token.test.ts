@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { Fields } from '../../simulator/signer.ts'
+import { CHECK_NAMES, type Check } from '../../src/core/checks.ts'
 import type { Reason } from '../../src/core/reasons.ts'
 import {
   createAccessTokenVerifier,
@@ -176,7 +177,7 @@ t.test('what the key store says is why', async t => {
     for (const fault of [{ reason, detail: 'why' }]) {
       const { verify, token } = setUp({ findKey: () => Promise.resolve(fault) })
       t.strictSame(await verify(token()), {
-        ...{ outcome: 'rejected', source: 'access_token', ...fault },
+        ...{ outcome: 'rejected', source: 'access_token', check: 'access_key', ...fault },
       })
     }
   }
@@ -321,6 +322,46 @@ t.test('the issuer is compared exactly', async t => {
   await refused(t, verify, 'claims_invalid', 'none', token({ payload: { iss: undefined } }))
   const { verify: either } = setUp({ issuers: ['https://other.example.com', issuer] })
   t.match(await either(token()), { outcome: 'verified' }, 'one of several')
+})
+
+t.test('a token wrong in several ways is refused for the first of the table', async t => {
+  const { verify, token, nowSeconds, keys } = setUp({ audiences: ['app'] })
+  const aside = { ...createIdpKey(), kid: KEY.kid }
+  const unlisted = { ...KEY, kid: 'unlisted' }
+  /** In the order of the table, but for the first and the last two, which are about other things. */
+  const faults: readonly (TokenOverrides & { check: Check })[] = [
+    { check: 'access_size', payload: { filler: 'x'.repeat(20_000) } },
+    { check: 'access_algorithm', header: { alg: 'PS256' } },
+    { check: 'access_key', key: unlisted },
+    { check: 'access_signature', key: aside },
+    { check: 'access_issuer', payload: { iss: 'https://evil.example.com' } },
+    { check: 'access_times', payload: { exp: undefined } },
+    { check: 'access_times', payload: { exp: nowSeconds - 60 } },
+    { check: 'access_times', payload: { nbf: nowSeconds + 60 } },
+    { check: 'access_audience', payload: { aud: 'another' } },
+    { check: 'access_client', payload: { client_id: 'another' } },
+    { check: 'access_use', payload: { token_use: 'id' } },
+    { check: 'access_subject', payload: { sub: 7 } },
+  ]
+  const good = { aud: 'app' }
+  const tokenWith = (wrong: readonly TokenOverrides[]) => {
+    const latestFirst = wrong.toReversed()
+    const payload = Object.assign({}, good, ...latestFirst.map(each => each.payload)) as Fields
+    const header = Object.assign({}, ...latestFirst.map(each => each.header)) as Fields
+    const key = wrong.find(each => each.key !== undefined)?.key
+    return token({ header, payload, ...(key && { key }) })
+  }
+  t.match(await verify(tokenWith([])), { outcome: 'verified' })
+  for (const [at, fault] of faults.entries()) {
+    const found = [await verify(tokenWith([fault])), await verify(tokenWith(faults.slice(at)))]
+    t.match(found, [{ check: fault.check }, { check: fault.check }], fault.check)
+  }
+  const compact = tokenWith([])
+  t.match(await verify(`${compact}=`), { check: 'access_shape' })
+  const made = [...new Set(faults.map(({ check }) => check))]
+  const table = CHECK_NAMES.filter(name => made.includes(name))
+  t.same(made, table, 'the table tells the order')
+  t.equal(keys.size, 3)
 })
 
 t.test('without an audience rule, the client must be ours', async t => {

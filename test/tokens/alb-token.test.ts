@@ -12,6 +12,7 @@ import t, { type Test } from 'tap'
 import { createSigner, type Fields, type Overrides, type Signer } from '../../simulator/signer.ts'
 import { listen } from '../../simulator/loopback.ts'
 import { systemClock } from '../../src/core/clock.ts'
+import { CHECK_NAMES, type Check } from '../../src/core/checks.ts'
 import type { Reason } from '../../src/core/reasons.ts'
 import { parseAlbArn, type AlbArn } from '../../src/tokens/alb-arn.ts'
 import {
@@ -141,24 +142,37 @@ t.test('a token wrong in several ways is refused for the first of the contract',
   const { verify, sign, signer, clock } = setUp()
   const past = clock.wallSeconds() - 60
   interface Fault extends Overrides {
+    readonly check: Check
     readonly reason: Reason
     /** What is done to the finished token. */
     readonly spoil?: (token: string) => string
   }
   /** In the order of the contract. */
   const faults: Fault[] = [
-    { reason: 'token_too_large', payload: { filler: 'x'.repeat(MAX_TOKEN_BYTES) } },
-    { reason: 'token_malformed', spoil: token => withSignature(token, Buffer.alloc(63)) },
-    { reason: 'algorithm_refused', header: { alg: 'none' } },
-    { reason: 'signer_mismatch', header: { signer: `${ARN}0` } },
-    { reason: 'client_mismatch', header: { client: 'another' } },
-    { reason: 'issuer_mismatch', header: { iss: 'https://idp.example' } },
-    { reason: 'claims_invalid', header: { exp: 'soon' } },
-    { reason: 'token_expired', payload: { exp: past } },
-    { reason: 'token_malformed', header: { kid: '../../evil' } },
-    { reason: 'key_unknown', header: { kid: KID } },
-    { reason: 'signature_invalid', spoil: token => withSignature(token, Buffer.alloc(64)) },
-    { reason: 'claims_invalid', payload: { sub: 7 } },
+    {
+      check: 'alb_size',
+      reason: 'token_too_large',
+      payload: { filler: 'x'.repeat(MAX_TOKEN_BYTES) },
+    },
+    {
+      check: 'alb_shape',
+      reason: 'token_malformed',
+      spoil: token => withSignature(token, Buffer.alloc(63)),
+    },
+    { check: 'alb_algorithm', reason: 'algorithm_refused', header: { alg: 'none' } },
+    { check: 'alb_signer', reason: 'signer_mismatch', header: { signer: `${ARN}0` } },
+    { check: 'alb_client', reason: 'client_mismatch', header: { client: 'another' } },
+    { check: 'alb_issuer', reason: 'issuer_mismatch', header: { iss: 'https://idp.example' } },
+    { check: 'alb_expiry', reason: 'claims_invalid', header: { exp: 'soon' } },
+    { check: 'alb_expiry', reason: 'token_expired', payload: { exp: past } },
+    { check: 'alb_kid', reason: 'token_malformed', header: { kid: '../../evil' } },
+    { check: 'alb_key', reason: 'key_unknown', header: { kid: KID } },
+    {
+      check: 'alb_signature',
+      reason: 'signature_invalid',
+      spoil: token => withSignature(token, Buffer.alloc(64)),
+    },
+    { check: 'alb_subject', reason: 'claims_invalid', payload: { sub: 7 } },
   ]
   /** Where two faults are about one field, the earlier one has it. */
   const tokenWith = (wrong: readonly Fault[]) => {
@@ -178,10 +192,14 @@ t.test('a token wrong in several ways is refused for the first of the contract',
   await fc.assert(
     fc.asyncProperty(fc.subarray(faults, { minLength: 1 }), async wrong => {
       const found = await verify(tokenWith(wrong))
-      return found.outcome === 'rejected' && found.reason === wrong[0]?.reason
+      const [first] = wrong
+      if (found.outcome !== 'rejected') return false
+      return found.reason === first?.reason && found.check === first.check
     }),
     { numRuns: 300 },
   )
+  const made = CHECK_NAMES.filter(name => name.startsWith('alb_') && name !== 'alb_identity')
+  t.same([...new Set(faults.map(({ check }) => check))], made, 'the table tells the order')
   t.pass('any of them together')
 })
 
@@ -610,6 +628,7 @@ t.test('an expired token is refused with a detail that says by how much', async 
     outcome: 'rejected',
     reason: 'token_expired',
     source: 'alb',
+    check: 'alb_expiry',
     detail: 'expired 6 s ago, CLOCK_TOLERANCE is 5 s',
   })
 })
@@ -736,7 +755,8 @@ t.test('a key that is not to be had is the reason that the key store gave', asyn
   for (const reason of ['key_unknown', 'key_unavailable'] as const) {
     const fault = { reason, detail: 'said the store' }
     const { verify, sign, telemetry } = setUp({ findKey: () => Promise.resolve(fault) })
-    t.strictSame(await verify(sign()), { outcome: 'rejected', source: 'alb', ...fault }, reason)
+    const about = { outcome: 'rejected', source: 'alb', check: 'alb_key' }
+    t.strictSame(await verify(sign()), { ...about, ...fault }, reason)
     t.same(telemetry.lifetimes, [])
   }
 })

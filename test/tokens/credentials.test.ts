@@ -202,6 +202,7 @@ t.test('an identity that is not the signed subject is refused', async t => {
         outcome: 'rejected',
         reason: 'subject_mismatch',
         source: 'alb',
+        check: 'alb_identity',
         detail: 'x-amzn-oidc-identity differs from the signed sub',
       },
       is,
@@ -292,6 +293,7 @@ t.test("another user's access token is refused", async t => {
     outcome: 'rejected',
     reason: 'subject_mismatch',
     source: 'access_token',
+    check: 'access_binding',
     detail: "the access token's subject differs from the ALB's",
   }
   t.strictSame(await verify(beside(sign(), his)), refusal)

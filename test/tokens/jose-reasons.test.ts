@@ -1,6 +1,6 @@
 import { errors } from 'jose'
 import t from 'tap'
-import { reasonFor } from '../../src/tokens/jose-reasons.ts'
+import { checkFor, reasonFor } from '../../src/tokens/jose-reasons.ts'
 
 const claims = {}
 
@@ -51,5 +51,14 @@ t.test('what is not of jose has no reason', t => {
     override code = 'ERR_JOSE_OF_TOMORROW'
   }
   t.equal(reasonFor(new Newer()), undefined, 'nor has a code that nobody knows yet')
+  t.end()
+})
+
+t.test('what jose says is about one check of ours', t => {
+  const claim = (name: string) => new errors.JWTClaimValidationFailed('', claims, name, 'missing')
+  t.equal(checkFor(new errors.JWSSignatureVerificationFailed()), 'access_signature')
+  t.equal(checkFor(claim('iss')), 'access_issuer')
+  t.equal(checkFor(claim('nbf')), 'access_times')
+  t.equal(checkFor(new errors.JWTExpired('', claims)), 'access_times')
   t.end()
 })
