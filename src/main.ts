@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
  * Entry, and the only reader of `process`: reads the environment and becomes the whole sidecar, or, with
- * `WORKERS`, the primary of several or one of them.
+ * `WORKERS`, the primary of several or one of them; with arguments, a command that ends.
  *
  * Signals are heard before anything else is loaded: a platform may change its mind at any time, and as
  * process 1 of a container a signal that nobody listens for is lost.
@@ -13,6 +13,11 @@ import type { Host } from './core/host.ts'
 import type { Child } from './workers/crew.ts'
 import type { Word } from './workers/messages.ts'
 
+/** EX_CONFIG of sysexits.h: starting again will not help. */
+const EXIT_CONFIG = 78
+const EXIT_FAULT = 1
+
+if (process.argv.length > 2) process.exit(await runCommand(process.argv.slice(2)))
 const onSignal = hearSignals()
 
 const [{ ConfigFault, loadConfig }, { pino: createPino }, { createLog }] = await Promise.all([
@@ -23,9 +28,6 @@ const [{ ConfigFault, loadConfig }, { pino: createPino }, { createLog }] = await
 
 type Destination = ReturnType<typeof pino.destination>
 
-/** EX_CONFIG of sysexits.h: starting again will not help. */
-const EXIT_CONFIG = 78
-const EXIT_FAULT = 1
 /** Log lines that may wait for a reader, in bytes; what comes beyond is dropped, not waited for. */
 const MAX_LOG_BACKLOG = 4_194_304
 /** What is written at once, in bytes: a pipe takes so much whole, however many processes write to it. */
@@ -34,9 +36,6 @@ const MAX_LOG_WRITE = 4_096
 const FLUSH_MS = 1_000
 /** How long a worker takes to end whose primary is gone. */
 const ORPHAN_MS = 100
-
-const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
-const version = /"version": "([^"]+)"/.exec(manifest)?.[1] ?? 'unknown'
 
 const loaded = load()
 const { config } = loaded
@@ -53,7 +52,7 @@ const log = createLog({
   ...(cluster.isWorker && { worker: process.pid }),
 })
 const host: Host = {
-  version,
+  version: readVersion(),
   node: process.version,
   exit: (code, patienceMs = FLUSH_MS) => {
     exitAfter(destination, code, patienceMs)
@@ -76,13 +75,39 @@ if (cluster.isWorker) {
   await operate(await createService(), loaded, log, host)
 }
 
+/** Everything but serving; loaded here, so that serving does not pay for it. */
+async function runCommand(args: readonly string[]): Promise<number> {
+  const [{ run }, { systemClock: clock }, { text }] = await Promise.all([
+    import('./cli/cli.ts'),
+    import('./core/clock.ts'),
+    import('node:stream/consumers'),
+  ])
+  // Whoever reads the beginning of it, as head does, need not read the rest.
+  process.stdout.on('error', () => process.exit(EXIT_FAULT))
+  return run({
+    ...{ args, environment: environment(), version: readVersion(), clock },
+    isScreen: process.stdout.isTTY,
+    readInput: () => text(process.stdin),
+    print: output => process.stdout.write(output),
+    printError: output => process.stderr.write(output),
+  })
+}
+
+/** The variables, with what node was told on its command line as if it were one of them. */
+function environment() {
+  const { env, execArgv } = process
+  return { ...env, NODE_OPTIONS: [env['NODE_OPTIONS'] ?? '', ...execArgv].join(' ') }
+}
+
+function readVersion(): string {
+  const manifest = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return /"version": "([^"]+)"/.exec(manifest)?.[1] ?? 'unknown'
+}
+
 /** Reads the environment, or ends the process with everything that is wrong with it. */
 function load() {
   try {
-    return loadConfig({
-      ...process.env,
-      NODE_OPTIONS: [process.env['NODE_OPTIONS'] ?? '', ...process.execArgv].join(' '),
-    })
+    return loadConfig(environment())
   } catch (error) {
     if (!(error instanceof ConfigFault)) throw error
     process.stderr.write(`${error.message}\n`)

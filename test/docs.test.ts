@@ -115,6 +115,7 @@ t.test('every link to a file in the documents leads to one', async t => {
   const files = ['README.md', 'CHANGELOG.md', 'docs/configuration.md', 'docs/ARCHITECTURE.md']
   for (const file of [
     ...files,
+    'docs/cli.md',
     'docs/identity-providers.md',
     'docs/reasons.md',
     'docs/metrics.md',

@@ -33,6 +33,27 @@ export function isCanonical(path: string): boolean {
   return true
 }
 
+/** What {@link isCanonical} takes exception to, in the words of an operator, likeliest first. */
+const FLAWS: readonly (readonly [flaw: RegExp, words: string])[] = [
+  [/^(?!\/)/, 'it does not begin with /'],
+  [/\/\//, 'it has an empty segment (//)'],
+  [/\/\.{1,2}(?=\/|$)/, 'it has a . or .. segment'],
+  [/;/, 'it has a path parameter (;)'],
+  [/%(?![0-9A-Fa-f]{2})/, 'it has a % without two hex digits behind it'],
+  [/%2e/i, 'it has an encoded dot'],
+  [/%(?:2f|5c)/i, 'it has an encoded slash or backslash'],
+  [/%25/, 'it has an encoded %, behind which anything may hide'],
+]
+
+/**
+ * @returns Why no rule can open a path, or `undefined` when it is canonical.
+ */
+export function whyNotCanonical(path: string): string | undefined {
+  if (isCanonical(path)) return undefined
+  const found = FLAWS.find(([flaw]) => flaw.test(path))
+  return found?.[1] ?? 'it holds a character, plain or encoded, that readers of paths disagree on'
+}
+
 /** The part of a request target that rules are applied to: everything before the first `?`. */
 export function pathOf(target: string): string {
   const query = target.indexOf('?')

@@ -91,7 +91,7 @@ async function readAtMost(
 }
 
 /** The innermost message: fetch wraps what really happened, once for every address it tried. */
-function causeOf(error: Error): string {
+export function causeOf(error: Error): string {
   const attempts: readonly unknown[] = error instanceof AggregateError ? error.errors : []
   const cause = error.cause ?? attempts[0]
   return cause instanceof Error ? causeOf(cause) : error.message

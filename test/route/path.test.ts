@@ -5,7 +5,7 @@
 import { posix } from 'node:path'
 import fc from 'fast-check'
 import t from 'tap'
-import { isCanonical, pathOf } from '../../src/route/path.ts'
+import { isCanonical, pathOf, whyNotCanonical } from '../../src/route/path.ts'
 import { matches } from '../../src/route/pattern.ts'
 
 t.test('a plain path is canonical', t => {
@@ -254,6 +254,30 @@ t.test('each of those applications is fooled by something we refuse', t => {
     t.equal(readings(path)[reader], '/noauth/v1/admin', `${reader} reads ${path} as another path`)
     t.equal(isCanonical(path), false, `and ${path} is not canonical`)
   }
+  t.end()
+})
+
+t.test('why a path is not canonical is said exactly when it is not', t => {
+  const cases = [
+    ['a', /does not begin with \//],
+    ['/a//b', /empty segment/],
+    ['/a/../b', /\. or \.\. segment/],
+    ['/a;b', /path parameter/],
+    ['/a%2', /two hex digits/],
+    ['/%2E%2e/', /encoded dot/],
+    ['/a%5cb', /encoded slash or backslash/],
+    ['/%252e', /encoded %/],
+    ['/a%00', /readers of paths disagree/],
+    ['/\u00e9', /readers of paths disagree/],
+  ] as const
+  for (const [path, why] of cases) t.match(whyNotCanonical(path), why, path)
+  const piece = fc.constantFrom('/', '.', '%', '2', 'e', '25', ';', 'a', '\\', '#')
+  fc.assert(
+    fc.property(fc.array(piece), pieces => {
+      const path = pieces.join('')
+      return (whyNotCanonical(path) === undefined) === isCanonical(path)
+    }),
+  )
   t.end()
 })
 
