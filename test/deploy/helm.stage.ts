@@ -114,7 +114,7 @@ for (const values of VALUES) {
     delete environment['ALB_KEYS_DIR']
     const { config, warnings } = loadConfig(environment)
     t.same(
-      warnings.filter(warning => !/^(UNSAFE|ENFORCEMENT)/.test(warning)),
+      warnings.filter(({ text }) => !/^(UNSAFE|ENFORCEMENT)/.test(text)),
       [],
       'the sidecar takes the settings and warns of nothing',
     )
