@@ -271,6 +271,7 @@ t.test('why a path is not canonical is said exactly when it is not', t => {
     ['/\u00e9', /readers of paths disagree/],
   ] as const
   for (const [path, why] of cases) t.match(whyNotCanonical(path), why, path)
+  t.equal(whyNotCanonical('/a/b%20c'), undefined)
   const piece = fc.constantFrom('/', '.', '%', '2', 'e', '25', ';', 'a', '\\', '#')
   fc.assert(
     fc.property(fc.array(piece), pieces => {
