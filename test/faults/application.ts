@@ -3,10 +3,11 @@
  *
  * `/` and `/open/` say whom it was told about; `?ms=` answers that much later, `?bytes=` with so many
  * bytes, `?never` not at all; `/open/state` says how many requests and connections are open, itself and
- * its own not counted. A body is read to its end before it is answered.
+ * its own not counted. A body is read to its end before it is answered. WebSockets get back what they send.
  */
 import { createServer } from 'node:http'
 import type { Socket } from 'node:net'
+import { WebSocketServer } from 'ws'
 
 const open = { requests: 0, connections: 0 }
 /** Connections by which somebody looked at the state; they count as no one's. */
@@ -67,6 +68,12 @@ const server = createServer((request, response) => {
         pour(left - chunk.length)
       })
   }
+})
+new WebSocketServer({ server, perMessageDeflate: false }).on('connection', socket => {
+  socket.on('error', () => undefined)
+  socket.on('message', (data, binary) => {
+    socket.send(data, { binary })
+  })
 })
 server.keepAliveTimeout = 75_000
 server.requestTimeout = 0

@@ -3,6 +3,7 @@
  * wrong. Every request ends in a status, in `dropped` or in `hung`; nothing is sent a second time.
  */
 import { Agent, request as startRequest } from 'node:http'
+import { request as startTlsRequest } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { World } from './world.ts'
 
@@ -13,6 +14,8 @@ export interface Ask {
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Buffer
   readonly agent?: Agent
+  /** Of node:https then, like `agent`. */
+  readonly isTls?: boolean
   readonly patienceMs?: number
 }
 
@@ -46,7 +49,7 @@ export function send(options: Ask): Promise<Outcome> {
     const timer = setTimeout(() => {
       over('hung')
     }, patienceMs)
-    const sent = startRequest({
+    const sent = (options.isTls === true ? startTlsRequest : startRequest)({
       ...{ host: '127.0.0.1', port, method, path, agent: agent ?? false },
       headers: { Host: 'app.example.com', ...options.headers },
     })

@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, readdirSync } from 'node:fs'
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
 import { machine as machineOf } from 'node:os'
 import { ask } from '../../simulator/loopback.ts'
 import { patience } from './waiting.ts'
@@ -114,6 +114,23 @@ export function residentMb({ pid }: Pick<Program, 'pid'>): number {
 /** Open files, sockets among them. */
 export function openFiles({ pid }: Pick<Program, 'pid'>): number {
   return readdirSync(`/proc/${pid}/fd`).length
+}
+
+/** Whether a process, of several that may share it, takes connections at a port of 127.0.0.1. */
+export function listensAt(port: number, pid: number): boolean {
+  const LISTEN = '0A'
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const sockets = readFileSync('/proc/net/tcp', 'latin1')
+    .split('\n')
+    .map(line => line.trim().split(/ +/))
+    .filter(([, address, , state]) => address === local && state === LISTEN)
+    .map(([, , , , , , , , , inode = '']) => `socket:[${inode}]`)
+  try {
+    const folder = `/proc/${pid}/fd`
+    return readdirSync(folder).some(fd => sockets.includes(readlinkSync(`${folder}/${fd}`)))
+  } catch {
+    return false // It, or a file of it, has gone meanwhile.
+  }
 }
 
 /** The value of one series of `/metrics`, e.g. `alb_auth_websockets`; the sum, where it names no labels. */

@@ -3,6 +3,7 @@
  */
 import type { FaultCase } from '../figures.ts'
 import { ABORTS } from './aborts.ts'
+import { CERTIFICATES } from './certificates.ts'
 import { CLOCK } from './clock.ts'
 import { FLOOD } from './flood.ts'
 import { KEEP_ALIVE } from './keep-alive.ts'
@@ -12,7 +13,9 @@ import { OBSERVERS } from './observers.ts'
 import { APPLICATION_PAUSED, PAUSED } from './pauses.ts'
 import { RESTARTS } from './restarts.ts'
 import { SLOW } from './slow.ts'
+import { TUNNELS } from './tunnels.ts'
 import { UPSTREAM_ODD, UPSTREAM_RESETS, UPSTREAM_RESTARTS } from './upstream.ts'
+import { WORKERS_KILLED } from './workers.ts'
 
 export const CASES: readonly FaultCase[] = [
   KEYS_DOWN,
@@ -23,6 +26,9 @@ export const CASES: readonly FaultCase[] = [
   UPSTREAM_RESETS,
   APPLICATION_PAUSED,
   RESTARTS,
+  WORKERS_KILLED,
+  TUNNELS,
+  CERTIFICATES,
   ABORTS,
   SLOW,
   CLOCK,
