@@ -93,9 +93,13 @@ interface Passed {
 
 const GUARDED: Route = { kind: 'guarded' }
 
-/** Decides one request. Pure but for the key look-ups behind `verify`; sends nothing. */
-export async function decide(request: Unadmitted, steps: Gate): Promise<Decision> {
-  const { session, inject } = steps
+/**
+ * Decides one request. Pure but for the key look-ups behind `verify`; sends nothing.
+ *
+ * @returns At once, unless a token has to be verified first.
+ */
+export function decide(request: Unadmitted, steps: Gate): Decision | Promise<Decision> {
+  const { session } = steps
   const admitted = steps.admit(request)
   if (admitted.outcome === 'rejected') return { verdict: admitted }
   const { method, target, headers: received } = admitted
@@ -106,22 +110,43 @@ export async function decide(request: Unadmitted, steps: Gate): Promise<Decision
   const scrubbed = steps.scrub(received, route.kind)
   if ('outcome' in scrubbed) return { verdict: scrubbed, admitted, route }
 
-  const claim = establish(await steps.verify(received), received, steps)
+  const verification = steps.verify(received)
+  const known = { admitted, route, scrubbed, ownPath }
+  if (!(verification instanceof Promise)) return conclude(verification, known, steps)
+  return verification.then(late => conclude(late, known, steps))
+}
+
+/** What is known of a request before its tokens are. */
+interface Known {
+  readonly admitted: Admitted
+  readonly route: Route
+  readonly scrubbed: Scrubbed
+  readonly ownPath: ReturnType<Session['ownPath']>
+}
+
+function conclude(
+  verification: Verification,
+  { admitted, route, scrubbed, ownPath }: Known,
+  steps: Gate,
+): Decision {
+  const { session, inject } = steps
+  const { method, target, headers: received } = admitted
+  const claim = establish(verification, received, steps)
   const { assertion, ...judgement } = judge(route, claim, ownPath === 'whoami' ? STRICT : steps)
   const { verdict } = judgement
-  const known = { admitted, route, stripped: countStripped(scrubbed, verdict.outcome) }
+  const found = { admitted, route, stripped: countStripped(scrubbed, verdict.outcome) }
   if (verdict.outcome === 'rejected') {
     const reply = session.reauthenticate(verdict, {
       ...{ method, target, isNavigation: isNavigation(received) },
       cookies: valuesOf(received, 'cookie'),
     })
-    return { ...known, verdict, ...(reply && { reply }) }
+    return { ...found, verdict, ...(reply && { reply }) }
   }
   if (ownPath === 'whoami' && verdict.outcome === 'authenticated') {
-    return { ...known, verdict, reply: session.whoami(verdict.identity) }
+    return { ...found, verdict, reply: session.whoami(verdict.identity) }
   }
   const headers = inject.finish(scrubbed.headers, received, assertion)
-  return { ...known, ...judgement, verdict, headers }
+  return { ...found, ...judgement, verdict, headers }
 }
 
 /** A verified identity that can be told to the application, with the headers that tell it. */
@@ -187,13 +212,14 @@ export function createPipeline(
 
   return async (request, response, upgrade) => {
     const startedAt = clock.monotonicMs()
+    const requestId = once(() => steps.requestId(request))
     const settled = steps.begin()
-    const requestId = steps.requestId(request)
     let decision: Decision = { verdict: rejected('internal_error') }
     let decidedAt: number | undefined
     let end: End
     try {
-      decision = await decide(asUnadmitted(request), steps)
+      const decided = decide(asUnadmitted(request), steps)
+      decision = decided instanceof Promise ? await decided : decided
       decidedAt = clock.monotonicMs()
       end = 'headers' in decision ? await forward(decision, request, response, upgrade) : decision
     } catch (fault) {
@@ -204,14 +230,16 @@ export function createPipeline(
       const asksUpgrade = decision.admitted?.asksUpgrade ?? false
       const close = isClosing() || isInDoubt(reply.status) || asksUpgrade
       if (response.headersSent) response.destroy()
-      else steps.sendReply(request, response, reply, { requestId, close })
+      else steps.sendReply(request, response, reply, { requestId: requestId(), close })
     }
 
     const endedAt = clock.monotonicMs()
     const status = reply?.status ?? end.status
     const { method = '' } = request
     settled({
-      requestId,
+      get requestId() {
+        return requestId()
+      },
       method,
       ...whereabouts(decision),
       verdict: end.verdict,
@@ -248,6 +276,12 @@ export function createPipeline(
     if (reply !== undefined || verdict.outcome !== 'rejected') return reply
     return steps.refusalFor(verdict.reason, request.rawHeaders)
   }
+}
+
+/** Works something out when it is first asked for. */
+function once<T>(work: () => T): () => T {
+  let found: { readonly value: T } | undefined
+  return () => (found ??= { value: work() }).value
 }
 
 /** How a request ended. */

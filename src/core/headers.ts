@@ -66,12 +66,19 @@ export function* pairs(list: HeaderList): Generator<readonly [name: string, valu
  */
 export function valuesOf(list: HeaderList, name: string): string[] {
   const values: string[] = []
-  for (const [found, value] of pairs(list)) if (found.toLowerCase() === name) values.push(value)
+  for (let i = 0; i + 1 < list.length; i += 2) {
+    const { [i]: found = '', [i + 1]: value = '' } = list
+    if (found.length === name.length && found.toLowerCase() === name) values.push(value)
+  }
   return values
 }
 
+const NONE: ReadonlySet<string> = new Set()
+
 /** The lower-case names that the `Connection` headers of a list declare to be hop-by-hop. */
 export function connectionOptions(list: HeaderList): ReadonlySet<string> {
-  const options = valuesOf(list, 'connection').flatMap(value => value.split(','))
+  const values = valuesOf(list, 'connection')
+  if (values.length === 0) return NONE
+  const options = values.flatMap(value => value.split(','))
   return new Set(options.map(option => option.trim().toLowerCase()).filter(option => option !== ''))
 }

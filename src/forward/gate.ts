@@ -7,6 +7,8 @@
 import { createDeadline } from './deadline.ts'
 
 export interface Gate {
+  /** Takes a place if there is one. */
+  readonly tryEnter: () => boolean
   /**
    * Takes a place, at once or when one is given back.
    *
@@ -27,12 +29,16 @@ export interface Gate {
 export function createGate(places: number, patienceMs: number): Gate {
   const waiting = new Set<() => void>()
   let inside = 0
+  function tryEnter(): boolean {
+    if (inside >= places) return false
+    inside++
+    return true
+  }
+
   return {
+    tryEnter,
     enter(leave) {
-      if (inside < places) {
-        inside++
-        return Promise.resolve('in')
-      }
+      if (tryEnter()) return Promise.resolve('in')
       if (waiting.size >= places) return Promise.resolve('full')
       return new Promise(resolve => {
         const end = (how: 'in' | 'left' | 'late') => () => {

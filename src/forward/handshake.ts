@@ -13,12 +13,8 @@ import { HOP_BY_HOP, connectionOptions, pairs, valuesOf, type HeaderList } from 
 /** RFC 6455 §1.3. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 
-const SWITCHING: HeaderList = ['Connection', 'Upgrade', 'Upgrade', 'websocket']
-
-/** @param head Without any hop-by-hop field, which is what scrubbing guarantees. */
-export function askToSwitch(head: HeaderList): string[] {
-  return [...head, ...SWITCHING]
-}
+/** What both sides say of their connection, in our words. */
+export const SWITCHING: HeaderList = ['Connection', 'Upgrade', 'Upgrade', 'websocket']
 
 /**
  * @param asked The header list of the request.

@@ -12,77 +12,104 @@ import type { Body } from '../core/body.ts'
 import {
   HOP_BY_HOP,
   connectionOptions,
-  pairs,
-  valuesOf,
   type HeaderList,
   type UpstreamHeaders,
 } from '../core/headers.ts'
+import { remembered } from '../core/remembered.ts'
+import type { ReceivedHead } from './answers.ts'
+import { SWITCHING } from './handshake.ts'
 
-/** Methods that node, and everybody else, takes to have no body; for others its lack is said. */
+/** Methods that everybody takes to have no body; for others its lack is said. */
 const BODYLESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS'])
 
-/**
- * The header list that is sent to the application.
- *
- * @param headers Without any framing or hop-by-hop field, which is what scrubbing guarantees.
- * @param host What to put in place of a `Host` that an HTTP/1.0 client left out.
- */
-export function requestHead(
-  method: string,
-  headers: UpstreamHeaders,
-  body: Body,
-  host: string | undefined,
-): string[] {
-  return [...(host === undefined ? [] : ['Host', host]), ...headers, ...framing(method, body)]
+/** What cannot be in a value, or a status line, without becoming something else. */
+const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/
+
+export interface Request {
+  readonly method: string
+  readonly target: string
+  /** Without any framing or hop-by-hop field, which is what scrubbing guarantees. */
+  readonly headers: UpstreamHeaders
+  readonly hasHost: boolean
+  readonly body: Body
+  /** Set when a WebSocket is asked for. */
+  readonly upgrade?: object | undefined
 }
+
+/**
+ * The request line and header lines that are sent to the application, ready to be written as latin-1.
+ *
+ * @param authority What to put in place of a `Host` that an HTTP/1.0 client left out.
+ * @throws when a value holds what would end its line: nothing lets that get here.
+ */
+export function requestText(request: Request, authority: string): string {
+  const { method, target, headers, hasHost, body, upgrade } = request
+  let text = `${method} ${target} HTTP/1.1\r\n`
+  if (!hasHost) text += `Host: ${authority}\r\n`
+  text += headerLines(headers)
+  text += headerLines(upgrade === undefined ? framing(method, body) : SWITCHING)
+  return `${text}\r\n`
+}
+
+function headerLines(headers: HeaderList): string {
+  let text = ''
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const { [i]: name = '', [i + 1]: value = '' } = headers
+    if (UNSENDABLE.test(value)) throw new Error(`the value of ${name} cannot be sent`)
+    text += `${name}: ${value}\r\n`
+  }
+  return text
+}
+
+const CHUNKED: HeaderList = ['Transfer-Encoding', 'chunked']
+const EMPTY: HeaderList = ['Content-Length', '0']
+const NONE: HeaderList = []
 
 function framing(method: string, body: Body): HeaderList {
   switch (body.kind) {
     case 'chunked':
-      return ['Transfer-Encoding', 'chunked']
+      return CHUNKED
     case 'length':
       return ['Content-Length', String(body.bytes)]
     case 'none':
-      return BODYLESS.has(method) ? [] : ['Content-Length', '0']
+      return BODYLESS.has(method) ? NONE : EMPTY
   }
 }
 
 export interface AnswerHead {
-  readonly status: number
   /** The application's own words, or the standard ones where its words could not be sent. */
   readonly message: string
-  readonly headers: HeaderList
+  readonly headers: string[]
 }
 
-/** What node refuses to write into a status line. */
-const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/
+/** What of an answer's header never goes on; `length` does only where it says something. */
+const fateOf = remembered(name => {
+  const lower = name.toLowerCase()
+  if (lower === 'content-length') return 'length'
+  return HOP_BY_HOP.has(lower) ? 'drop' : 'keep'
+})
 
 /**
  * What of an answer's head goes on to the client: everything, as spelled and in order, except what
- * belongs to one connection. A transfer coding other than `chunked` would go on unnamed, so it is
- * refused. `Content-Length` stays where it says something: not beside a transfer
+ * belongs to one connection. `Content-Length` stays where it says something: not beside a transfer
  * coding, which wins (RFC 9112 §6.3), and not on a 204, which has no body.
  *
  * @returns `undefined` for an answer that cannot be passed on as it is.
  */
-export function answerHead(
-  status: number,
-  message: string,
-  received: HeaderList,
-): AnswerHead | undefined {
-  if (status < 200 || status > 999) return undefined
-  const dropped = new Set([...HOP_BY_HOP, ...connectionOptions(received)])
-  const codings = valuesOf(received, 'transfer-encoding')
-  if (codings.some(coding => coding.toLowerCase() !== 'chunked')) return undefined
-  if (codings.length > 0 || status === 204) dropped.add('content-length')
-  else dropped.delete('content-length')
+export function answerHead({
+  status,
+  message,
+  headers: received,
+}: ReceivedHead): AnswerHead | undefined {
+  if (status < 200) return undefined
+  const named = connectionOptions(received)
   const headers: string[] = []
-  for (const [name, value] of pairs(received)) {
-    if (!dropped.has(name.toLowerCase())) headers.push(name, value)
+  for (let i = 0; i + 1 < received.length; i += 2) {
+    const { [i]: name = '', [i + 1]: value = '' } = received
+    const fate = fateOf(name)
+    if (fate === 'drop' || (fate === 'length' && status === 204)) continue
+    if (fate === 'keep' && named.size > 0 && named.has(name.toLowerCase())) continue
+    headers.push(name, value)
   }
-  return {
-    status,
-    message: UNSENDABLE.test(message) ? (STATUS_CODES[status] ?? '') : message,
-    headers,
-  }
+  return { message: UNSENDABLE.test(message) ? (STATUS_CODES[status] ?? '') : message, headers }
 }

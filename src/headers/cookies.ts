@@ -7,8 +7,12 @@
  */
 import { fold } from '../core/headers.ts'
 
-/** Says of a cookie's name, as it stands between `;` and `=`, whether it must go. */
-export type IsOwnedCookie = (name: string) => boolean
+export interface OwnedCookies {
+  /** Whether any could be in this `Cookie` value; `false` is certain, and cheap to find out. */
+  readonly mayBeIn: (value: string) => boolean
+  /** Says of a cookie's name, as it stands between `;` and `=`, whether it must go. */
+  readonly has: (name: string) => boolean
+}
 
 /** The ALB's session cookie, unless a rule gives it another name. */
 export const DEFAULT_SESSION_COOKIE = 'AWSELBAuthSessionCookie'
@@ -18,7 +22,7 @@ export const DEFAULT_SESSION_COOKIE = 'AWSELBAuthSessionCookie'
  * @param sessionCookie Removed too, whole or as the shards `-0`, `-1`… that an ALB splits it into;
  *   so is anything that begins with the default name.
  */
-export function ownedCookies(names: readonly string[], sessionCookie: string): IsOwnedCookie {
+export function ownedCookies(names: readonly string[], sessionCookie: string): OwnedCookies {
   const whole = new Set(names.map(canonical))
   const always = canonical(DEFAULT_SESSION_COOKIE)
   const session = canonical(sessionCookie)
@@ -26,16 +30,30 @@ export function ownedCookies(names: readonly string[], sessionCookie: string): I
     if (whole.has(found) || found.startsWith(always)) return true
     return found.startsWith(session) && /^(?:-\d+)?$/.test(found.slice(session.length))
   }
-  return name => isOwned(canonical(name)) || isOwned(cutShort(name))
+  // Without a percent sign, whatever canonicalises to a name holds the name's own letters and digits.
+  const marks = [...whole, always, session].map(longestRun)
+  return {
+    mayBeIn(value) {
+      const lower = value.toLowerCase()
+      return lower.includes('%') || marks.some(mark => lower.includes(mark))
+    },
+    has: name => isOwned(canonical(name)) || isOwned(cutShort(name)),
+  }
+}
+
+/** The longest part of a canonical name that has no dash, which other characters may stand for. */
+function longestRun(name: string): string {
+  return name.split('-').reduce((longest, run) => (run.length > longest.length ? run : longest), '')
 }
 
 /**
  * @param value One `Cookie` header value.
  * @returns What is left, in order and byte for byte; empty when nothing is.
  */
-export function withoutCookies(value: string, isOwned: IsOwnedCookie): string {
+export function withoutCookies(value: string, owned: OwnedCookies): string {
+  if (!owned.mayBeIn(value)) return value
   const pieces = value.split(';')
-  const kept = pieces.filter(piece => !namesIn(piece).some(isOwned))
+  const kept = pieces.filter(piece => !namesIn(piece).some(owned.has))
   if (kept.length === pieces.length) return value
   return kept.join(';').replace(/^[ \t]+/, '')
 }

@@ -12,11 +12,11 @@ import {
   OIDC_PREFIX,
   connectionOptions,
   fold,
-  pairs,
   type HeaderList,
   type ReceivedHeaders,
   type ScrubbedHeaders,
 } from '../core/headers.ts'
+import { remembered } from '../core/remembered.ts'
 import type { StrippedCounts, StrippedKind } from '../core/settled.ts'
 import { rejected, type Rejected } from '../core/verdict.ts'
 import { withoutCookies, ownedCookies } from './cookies.ts'
@@ -68,30 +68,36 @@ export function createScrub(
   const owned = new Set(options.owned.map(fold))
   const listed = new Set(options.listed.map(fold))
   const always = [NONCE_COOKIE, ...options.ownCookies]
-  const isOwnedCookie = {
+  const cookies = {
     open: ownedCookies(always, options.sessionCookie),
     guarded: ownedCookies([...always, ...options.guardedCookies], options.sessionCookie),
   }
+
+  const fateOf = remembered(workOut)
 
   return (headers, route) => {
     const named = connectionOptions(headers)
     const kept: string[] = []
     const counts: Partial<Record<Fate, number>> = {}
-    for (const [name, value] of pairs(headers)) {
-      const fate = fateOf(name, named)
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      const { [i]: name = '', [i + 1]: value = '' } = headers
+      let fate = fateOf(name)
+      if (fate === 'keep' && named.size > 0 && isNamed(name.toLowerCase(), named)) fate = 'drop'
       if (fate === 'nonstandard' && options.nonstandard === 'reject') {
         return rejected('malformed_request', { detail: 'a header name outside [A-Za-z0-9-]' })
       }
-      counts[fate] = (counts[fate] ?? 0) + 1
-      if (fate !== 'keep') continue
-      const left = isCookie(name) ? withoutCookies(value, isOwnedCookie[route]) : value
+      if (fate !== 'keep') {
+        counts[fate] = (counts[fate] ?? 0) + 1
+        continue
+      }
+      const left = isCookie(name) ? withoutCookies(value, cookies[route]) : value
       if (left !== '' || value === '') kept.push(name, left)
     }
-    const { keep, drop, claimed = 0, ...stripped } = counts
+    const { drop, claimed = 0, ...stripped } = counts
     return { headers: asScrubbed(kept), stripped, claimed }
   }
 
-  function fateOf(name: string, named: ReadonlySet<string>): Fate {
+  function workOut(name: string): Fate {
     const lower = name.toLowerCase()
     const folded = fold(lower)
     const standard = /^[a-z0-9-]+$/.test(lower)
@@ -100,10 +106,12 @@ export function createScrub(
     if (owned.has(folded)) return 'identity'
     if (FRAMING.has(folded)) return 'drop'
     if (listed.has(folded)) return 'listed'
-    if (!standard && options.nonstandard === 'drop') return 'nonstandard'
-    if (named.has(lower) && !KEPT_FROM_CONNECTION.test(lower)) return 'drop'
-    return 'keep'
+    return !standard && options.nonstandard === 'drop' ? 'nonstandard' : 'keep'
   }
+}
+
+function isNamed(lower: string, named: ReadonlySet<string>): boolean {
+  return named.has(lower) && !KEPT_FROM_CONNECTION.test(lower)
 }
 
 function isCookie(name: string): boolean {

@@ -9,13 +9,8 @@
  */
 import { isIPv6 } from 'node:net'
 import type { Body } from '../core/body.ts'
-import {
-  OIDC_HEADERS,
-  fold,
-  pairs,
-  type HeaderList,
-  type ReceivedHeaders,
-} from '../core/headers.ts'
+import { OIDC_HEADERS, fold, type HeaderList, type ReceivedHeaders } from '../core/headers.ts'
+import { remembered } from '../core/remembered.ts'
 import { rejected, type Rejected } from '../core/verdict.ts'
 
 /** A request line and header list as node's parser gives them. */
@@ -55,6 +50,10 @@ const REFUSED_METHODS: ReadonlySet<string> = new Set(['CONNECT', 'TRACE'])
 const ORIGIN_FORM = /^\/[\x21\x22\x24-\x5b\x5d-\x7e]*$/
 const HOST = /^(?:\[([0-9A-Fa-f:.]+)\]|[A-Za-z0-9._-]+)(?::(\d{1,5}))?$/
 const CONTENT_LENGTH = /^(?:0|[1-9][0-9]{0,15})$/
+
+const FRAMING: ReadonlySet<string> = new Set([
+  ...['content-length', 'expect', 'host', 'transfer-encoding', 'upgrade'],
+])
 
 /** The headers this file has an opinion on, in lower case. */
 type Framing = Record<
@@ -114,19 +113,29 @@ function readFraming(headers: HeaderList): Framing | Rejected {
     upgrade: [],
   }
   const oidc = new Set<string>()
-  for (const [name, value] of pairs(headers)) {
-    const lower = name.toLowerCase()
-    if (isFraming(lower)) framing[lower].push(value)
-    const folded = fold(lower)
-    if (!OIDC_HEADERS.includes(folded)) continue
-    if (oidc.has(folded)) return rejected('duplicate_header', { detail: folded })
-    oidc.add(folded)
+  for (let i = 0; i + 1 < headers.length; i += 2) {
+    const { [i]: name = '', [i + 1]: value = '' } = headers
+    const role = roleOf(name)
+    if (role === 'other') continue
+    if (isFraming(role)) {
+      framing[role].push(value)
+      continue
+    }
+    if (oidc.has(role)) return rejected('duplicate_header', { detail: role })
+    oidc.add(role)
   }
   return framing
+}
 
-  function isFraming(name: string): name is keyof Framing {
-    return Object.hasOwn(framing, name)
-  }
+/** What a name is to this file: framing by its own name, the ALB's by any that folds to it. */
+const roleOf = remembered(name => {
+  const lower = name.toLowerCase()
+  const folded = fold(lower)
+  return isFraming(lower) ? lower : OIDC_HEADERS.includes(folded) ? folded : 'other'
+})
+
+function isFraming(name: string): name is keyof Framing {
+  return FRAMING.has(name)
 }
 
 /** Exactly one `name`, `name:port` or `[v6]` with or without port; none at all only in 1.0. */

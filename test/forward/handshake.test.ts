@@ -1,5 +1,5 @@
 import t from 'tap'
-import { askToSwitch, switchedHead } from '../../src/forward/handshake.ts'
+import { switchedHead } from '../../src/forward/handshake.ts'
 
 /** The example of RFC 6455 §1.3. */
 const KEY = 'dGhlIHNhbXBsZSBub25jZQ=='
@@ -8,13 +8,6 @@ const ASKED = ['Host', 'a', 'Sec-WebSocket-Key', KEY, 'Sec-WebSocket-Version', '
 const UPGRADE = ['Upgrade', 'websocket']
 const CONNECTION = ['Connection', 'Upgrade']
 const ACCEPTED = ['Sec-WebSocket-Accept', ACCEPT]
-
-t.test('the application is asked in our own words', async t => {
-  t.same(askToSwitch(['Host', 'a', 'X', 'y']), [
-    ...['Host', 'a', 'X', 'y'],
-    ...['Connection', 'Upgrade', 'Upgrade', 'websocket'],
-  ])
-})
 
 t.test('a 101 that accepts goes on without what belongs to one connection', async t => {
   const answered = [

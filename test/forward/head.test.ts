@@ -1,9 +1,21 @@
 import t from 'tap'
 import type { Body } from '../../src/core/body.ts'
 import type { UpstreamHeaders } from '../../src/core/headers.ts'
-import { answerHead, requestHead } from '../../src/forward/head.ts'
+import { answerHead, requestText, type Request } from '../../src/forward/head.ts'
 
-const upstream = (...list: readonly string[]) => list as UpstreamHeaders
+const REQUEST: Request = {
+  method: 'GET',
+  target: '/a/../b?c=%00',
+  headers: upstream('Host', 'a', 'x-A', '1', 'X-a', '\xe9', 'Empty', ''),
+  hasHost: true,
+  body: { kind: 'none' },
+}
+
+function upstream(...list: readonly string[]): UpstreamHeaders {
+  return list as UpstreamHeaders
+}
+
+const LINES = 'Host: a\r\nx-A: 1\r\nX-a: \xe9\r\nEmpty: \r\n'
 
 t.test('the framing of a request is stated from what was admitted, and nothing else', t => {
   const none: Body = { kind: 'none' }
@@ -30,20 +42,32 @@ t.test('the framing of a request is stated from what was admitted, and nothing e
   ]
   for (const { method, body, framing } of cases) {
     const what = `${method} with ${JSON.stringify(body)}`
-    const headers = ['Host', 'a', 'x-A', '1', 'X-a', '2']
-    t.same(
-      requestHead(method, upstream(...headers), body, undefined),
-      [...headers, ...framing],
-      what,
-    )
+    const line = framing.length > 0 ? `${framing.join(': ')}\r\n` : ''
+    const text = requestText({ ...REQUEST, method, body }, 'b')
+    t.equal(text, `${method} /a/../b?c=%00 HTTP/1.1\r\n${LINES}${line}\r\n`, what)
   }
   t.end()
 })
 
-t.test('a Host that the client left out is put first', t => {
-  const head = requestHead('GET', upstream('A', 'b'), { kind: 'none' }, '[::1]:8081')
-  t.same(head, ['Host', '[::1]:8081', 'A', 'b'])
-  t.end()
+t.test('a Host that the client left out is put first', async t => {
+  const text = requestText(
+    { ...REQUEST, headers: upstream('A', 'b'), hasHost: false },
+    '[::1]:8081',
+  )
+  t.equal(text, 'GET /a/../b?c=%00 HTTP/1.1\r\nHost: [::1]:8081\r\nA: b\r\n\r\n')
+})
+
+t.test('a WebSocket is asked for in our own words', async t => {
+  const text = requestText({ ...REQUEST, upgrade: {} }, 'b')
+  t.ok(text.endsWith('Empty: \r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n'))
+})
+
+/** As latin-1, U+010D U+010A would be written as CR LF: what node's own client checks, we check. */
+t.test('what would end its line, or become something else, is not sent', async t => {
+  for (const value of ['a\r\nB: c', 'a\nb', 'a\rb', 'a\0b', '\u010d\u010a', '\u{1f600}', '\x7f']) {
+    const headers = upstream('Host', 'a', 'X-User', value)
+    t.throws(() => requestText({ ...REQUEST, headers }, 'b'), /the value of X-User cannot be sent/)
+  }
 })
 
 t.test('what goes on of an answer: all of it, as spelled, but what belongs to one hop', t => {
@@ -79,11 +103,6 @@ t.test('what goes on of an answer: all of it, as spelled, but what belongs to on
       headers: ['Content-Length', '5'],
     },
     {
-      answer: 'a length beside a coding',
-      received: ['Content-Length', '5', 'tRANSFER-Encoding', 'chunked'],
-      headers: [],
-    },
-    {
       answer: 'a coding in other letters',
       received: ['Transfer-Encoding', 'CHUNKED'],
       headers: [],
@@ -97,7 +116,11 @@ t.test('what goes on of an answer: all of it, as spelled, but what belongs to on
     },
   ]
   for (const { answer, status = 200, received, headers } of cases) {
-    t.same(answerHead(status, 'Fine', received), { status, message: 'Fine', headers }, answer)
+    t.same(
+      answerHead({ status, message: 'Fine', headers: received }),
+      { message: 'Fine', headers },
+      answer,
+    )
   }
   t.end()
 })
@@ -112,18 +135,9 @@ t.test('a status is one that ends a request, or there is no answer to pass on', 
     { status: 42, passes: false },
     { status: 101, passes: false },
     { status: 199, passes: false },
-    { status: 1000, passes: false },
   ]
   for (const { status, passes } of cases) {
-    t.equal(answerHead(status, '', [])?.status, passes ? status : undefined, String(status))
-  }
-  t.end()
-})
-
-t.test('an answer in a coding that would go on unnamed is not passed on', t => {
-  for (const codings of [['gzip'], ['gzip, chunked'], ['chunked', 'gzip'], ['identity'], ['']]) {
-    const received = codings.flatMap(coding => ['Transfer-Encoding', coding])
-    t.equal(answerHead(200, 'OK', received), undefined, JSON.stringify(codings))
+    t.equal(answerHead({ status, message: '', headers: [] }) !== undefined, passes, String(status))
   }
   t.end()
 })
@@ -139,7 +153,7 @@ t.test("the application's words stay, unless they cannot be sent", t => {
     { status: 799, message: '\u007f', sent: '' },
   ]
   for (const { status, message, sent } of cases) {
-    t.equal(answerHead(status, message, [])?.message, sent, `${status} ${JSON.stringify(message)}`)
+    t.equal(answerHead({ status, message, headers: [] })?.message, sent, JSON.stringify(message))
   }
   t.end()
 })

@@ -1,0 +1,44 @@
+import t from 'tap'
+import { remembered } from '../../src/core/remembered.ts'
+
+t.test('what was worked out once is not worked out again', async t => {
+  const asked: string[] = []
+  const find = remembered(name => {
+    asked.push(name)
+    return name.toUpperCase()
+  })
+  t.same(['a', 'b', 'a', 'A', 'b'].map(find), ['A', 'B', 'A', 'A', 'B'])
+  t.same(asked, ['a', 'b', 'A'])
+})
+
+t.test('made-up names take no more than so much memory, and change nothing', async t => {
+  let works = 0
+  const find = remembered(name => {
+    works++
+    return `of ${name}`
+  })
+  const names = Array.from({ length: 5_000 }, (_, at) => `x-${at}`)
+  t.same(
+    names.map(find),
+    names.map(name => `of ${name}`),
+  )
+  t.equal(works, 5_000)
+  for (const again of ['forgotten', 'remembered again']) {
+    t.same(
+      names.slice(0, 100).map(find),
+      names.slice(0, 100).map(name => `of ${name}`),
+    )
+    t.equal(works, 5_100, again)
+  }
+})
+
+t.test('a long name is worked out every time', async t => {
+  let works = 0
+  const find = remembered(name => {
+    works++
+    return name
+  })
+  const [long, short] = ['x'.repeat(65), 'x'.repeat(64)]
+  for (const name of [long, long, short, short]) t.equal(find(name), name)
+  t.equal(works, 3)
+})

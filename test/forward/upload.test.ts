@@ -1,0 +1,97 @@
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { PassThrough } from 'node:stream'
+import t, { type Test } from 'tap'
+import { upload } from '../../src/forward/upload.ts'
+import { until } from '../fixtures/until.ts'
+
+const HEAD = 'PUT / HTTP/1.1\r\nHost: \xe9\r\n\r\n'
+
+/** A connection, and what arrived at its other end. */
+async function connection(t: Test) {
+  const server = createServer()
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('no port')
+  const socket = connect({ port: address.port, host: '127.0.0.1' })
+  const [far] = (await once(server, 'connection')) as [Socket]
+  server.close()
+  t.teardown(() => {
+    socket.destroy()
+    far.destroy()
+  })
+  const received: Buffer[] = []
+  far.on('data', piece => received.push(piece))
+  socket.on('error', () => undefined)
+  return { socket, far, text: () => Buffer.concat(received).toString('latin1') }
+}
+
+t.test('a body goes in the framing that was declared', async t => {
+  for (const { isChunked, sent } of [
+    { isChunked: false, sent: 'hello there' },
+    { isChunked: true, sent: '6\r\nhello \r\n5\r\nthere\r\n0\r\n\r\n' },
+  ]) {
+    const { socket, text } = await connection(t)
+    const body = new PassThrough()
+    let progress = 0
+    const sending = upload(body, socket, HEAD, isChunked, () => progress++)
+    body.write('hello ')
+    await until(() => progress === 1)
+    t.equal(sending.isDone(), false)
+    body.end('there')
+    await until(() => text() === HEAD + sent)
+    t.equal(sending.isDone(), true)
+    t.equal(progress, 2)
+  }
+})
+
+t.test('the head does not wait for a body that is late, nor goes twice', async t => {
+  const { socket, text } = await connection(t)
+  const body = new PassThrough()
+  upload(body, socket, HEAD, false, () => undefined)
+  await until(() => text() === HEAD)
+  body.end('x')
+  await until(() => text() === `${HEAD}x`)
+})
+
+t.test('an empty body in chunks is said to be', async t => {
+  const { socket, text } = await connection(t)
+  upload(new PassThrough().end(), socket, HEAD, true, () => undefined)
+  await until(() => text() === `${HEAD}0\r\n\r\n`)
+})
+
+t.test('the body is read no faster than the connection takes it', async t => {
+  const { socket, far, text } = await connection(t)
+  far.pause()
+  const body = new PassThrough()
+  const sending = upload(body, socket, HEAD, false, () => undefined)
+  socket.on('drain', sending.resume)
+  body.end(Buffer.alloc(16_777_216, 'x'))
+  await until(() => body.isPaused())
+  t.equal(sending.isDone(), true, 'PassThrough hands it over in one piece')
+  far.resume()
+  await until(() => text().length === HEAD.length + 16_777_216)
+  t.equal(body.isPaused(), false)
+})
+
+t.test('what is stopped sends no more, and leaves the rest to be read', async t => {
+  const { socket, text } = await connection(t)
+  const body = new PassThrough()
+  const sending = upload(body, socket, HEAD, true, () => undefined)
+  sending.stop()
+  body.end('hello')
+  const [rest] = (await once(body, 'data')) as [Buffer]
+  t.equal(rest.toString(), 'hello')
+  t.equal(text(), '')
+})
+
+t.test('a connection that has closed is not written to', async t => {
+  const { socket } = await connection(t)
+  const body = new PassThrough()
+  const sending = upload(body, socket, HEAD, true, () => undefined)
+  socket.destroy()
+  body.end('hello')
+  await once(body, 'end')
+  t.equal(sending.isDone(), true)
+})
