@@ -5,11 +5,7 @@
  */
 export default test => {
   const file = test.replace(/^\.suite\/(.*)\.js$/, '$1.ts')
-  if (file === 'test/forward/forward.test.ts') return FORWARD
   return /^test\/(e2e|attack|deploy|simulator|architecture|docs)/.test(file)
     ? null
     : file.replace(/^test/, 'src').replace(/\.test\.ts$/, '.ts')
 }
-
-/** They are one thing in four files, and tested as one beside the tests of their own. */
-const FORWARD = ['forward', 'exchange', 'pool', 'upload'].map(name => `src/forward/${name}.ts`)

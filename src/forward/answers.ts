@@ -30,11 +30,8 @@ export interface AnswerReader {
   readonly expect: (method: string, sink: AnswerSink) => void
   /** @returns What is wrong with the bytes, after which the reader must not be used. */
   readonly push: (chunk: Buffer) => string | undefined
-  /**
-   * The application will send no more.
-   * @returns Whether an answer was broken off by that. Calls `onEnd` for one that ends so.
-   */
-  readonly finish: () => boolean
+  /** The application will send no more; that is how some answers end, and others do not. */
+  readonly finish: () => void
   /** What came behind the head of a 101. */
   readonly rest: () => Buffer
 }
@@ -50,7 +47,7 @@ const MAX_LINES_BYTES = 16_384
 /** What node reads at once at most: behind a piece of this size more may be waiting. */
 const FULL_READ_BYTES = 65_536
 const END_OF_HEAD = '\r\n\r\n'
-const NOTHING = Buffer.alloc(0)
+const NOTHING: Buffer = Buffer.alloc(0)
 
 type State = 'idle' | 'head' | 'length' | 'size' | 'chunk' | 'chunk_end' | 'trailer' | 'rest'
 
@@ -203,12 +200,9 @@ export function createAnswerReader(maxHeadBytes: number): AnswerReader {
     },
     push,
     finish() {
-      if (state === 'rest') {
-        isPersistent = false
-        end(true)
-        return false
-      }
-      return state !== 'idle'
+      if (state !== 'rest') return
+      isPersistent = false
+      end(true)
     },
     rest: () => kept,
   }

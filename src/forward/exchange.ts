@@ -14,6 +14,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isEmpty, type Body } from '../core/body.ts'
 import type { UpstreamHeaders } from '../core/headers.ts'
+import { expected } from '../core/expected.ts'
 import { endGently } from '../core/linger.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { TunnelEnd, Upgrade } from '../core/upgrade.ts'
@@ -78,7 +79,7 @@ const REASON_OF: Readonly<Record<Loss['kind'], UpstreamReason>> = {
 
 /**
  * @param head Of the request, as `requestText` makes it.
- * @returns Resolves when the exchange is over; never rejects.
+ * @returns Resolves when the exchange is over, whatever happened to it; rejects only for faults of ours.
  */
 export function exchange(
   outgoing: Outgoing,
@@ -89,19 +90,28 @@ export function exchange(
   const { request, response, body, upgrade } = outgoing
   const { socket } = connection
 
-  return new Promise(resolve => {
+  return new Promise((resolve, reject) => {
     let phase: 'asking' | 'answering' | 'answered' = 'asking'
     let status = 0
     /** The last piece of the answer: kept for a moment, so that its end can go with it. */
     let piece: Buffer | undefined
     let hasWritten = false
+    let soon: NodeJS.Immediate | undefined
     let isBroken = false
     let sending: Upload | undefined
     let idle: Deadline | undefined
 
     response.once('close', onClientClose)
     connection.begin(outgoing.method, {
-      onHead,
+      onHead(received) {
+        try {
+          onHead(received)
+        } catch (fault) {
+          connection.destroy()
+          response.off('close', onClientClose)
+          reject(expected(fault, Error))
+        }
+      },
       onData(next) {
         if (phase !== 'answering') return
         if (piece !== undefined) pass(piece)
@@ -115,7 +125,8 @@ export function exchange(
         refuse(failed('upstream_timeout', 'no answer within UPSTREAM_HEADERS_TIMEOUT'))
       },
       onLost({ kind, detail, isStale }) {
-        if (phase === 'answering') breakOff()
+        // Behind what has been written of it.
+        if (phase === 'answering') setImmediate(breakOff)
         else leave(isStale ? { outcome: 'stale', detail } : failed(REASON_OF[kind], detail))
       },
     })
@@ -133,12 +144,12 @@ export function exchange(
         refuse(failed('upstream_invalid', `status ${received.status}`))
         return
       }
-      phase = 'answering'
-      status = received.status
       const isLast = outgoing.isClosing() || !request.complete
       if (isLast) outward.headers.push('Connection', 'close')
       response.sendDate = false
-      response.writeHead(status, outward.message, outward.headers)
+      response.writeHead(received.status, outward.message, outward.headers)
+      phase = 'answering'
+      status = received.status
       if (idleTimeoutMs > 0) idle = createDeadline(idleTimeoutMs, onIdle)
     }
 
@@ -146,17 +157,18 @@ export function exchange(
     function onPause(): void {
       if (phase !== 'answering') return
       if (piece !== undefined) pass(piece)
-      else if (!hasWritten) setImmediate(flushHead)
+      else if (!hasWritten) soon ??= setImmediate(flushHead)
       piece = undefined
     }
 
-    /** A head does not wait for a body that is late. */
+    /** A head goes out with the first piece of its body, but does not wait for one that is late. */
     function flushHead(): void {
-      if (phase === 'answering' && !hasWritten && !response.destroyed) response.flushHeaders()
+      response.flushHeaders()
     }
 
     function pass(bytes: Buffer): void {
       hasWritten = true
+      clearImmediate(soon)
       idle?.extend()
       if (response.write(bytes) || socket.isPaused()) return
       socket.pause()
@@ -171,6 +183,7 @@ export function exchange(
       if (phase !== 'answering') return
       phase = 'answered'
       idle?.clear()
+      clearImmediate(soon)
       response.off('drain', onRoom)
       sending?.stop()
       if (isReusable && sending?.isDone() !== false) {
@@ -207,6 +220,7 @@ export function exchange(
       }
       if (phase === 'answering') connection.destroy()
       idle?.clear()
+      clearImmediate(soon)
       sending?.stop()
       if (isBroken) resolve({ outcome: 'broken_off', status })
       else resolve({ outcome: response.writableFinished ? 'sent' : 'client_gone', status })

@@ -3,7 +3,6 @@
  *
  * @see RFC 9110 §9.2.2; exchange.ts for what happens on a connection
  */
-import type { ServerResponse } from 'node:http'
 import { isEmpty } from '../core/body.ts'
 import type { Telemetry, UpstreamErrorKind } from '../core/telemetry.ts'
 import {
@@ -72,25 +71,21 @@ export function createForward(options: ForwardOptions): Forward {
       if (entry !== 'in') return reported(turnedAway(entry))
     }
     try {
-      return reported(await attempts(outgoing))
+      if (outgoing.expectsContinue) response.writeContinue()
+      return reported(await attempt(outgoing, requestText(outgoing, authority), false))
     } finally {
       gate.exit()
     }
   }
 
-  /** One, or two where the first found a connection that had died meanwhile. */
-  async function attempts(outgoing: Outgoing): Promise<Forwarded> {
+  /** Once, or twice where what was taken from the pool turns out to have died: no new one is stale. */
+  async function attempt(outgoing: Outgoing, head: string, isFresh: boolean): Promise<Forwarded> {
     const { response, method, body } = outgoing
-    if (isGone(response)) return { outcome: 'client_gone' }
-    if (outgoing.expectsContinue) response.writeContinue()
-    const head = requestText(outgoing, authority)
-    const first = await exchange(outgoing, head, pool.take(false), terms)
-    if (first.outcome !== 'stale') return first
+    if (response.destroyed) return { outcome: 'client_gone' }
+    const ended = await exchange(outgoing, head, pool.take(isFresh), terms)
+    if (ended.outcome !== 'stale') return ended
     const mayRepeat = isEmpty(body) && REPEATABLE.has(method)
-    if (!mayRepeat) return failed('upstream_unreachable', first.detail)
-    if (isGone(response)) return { outcome: 'client_gone' }
-    const second = await exchange(outgoing, head, pool.take(true), terms)
-    return second.outcome === 'stale' ? failed('upstream_unreachable', second.detail) : second
+    return mayRepeat ? attempt(outgoing, head, true) : failed('upstream_unreachable', ended.detail)
   }
 
   function reported(forwarded: Forwarded): Forwarded {
@@ -109,10 +104,6 @@ export function createForward(options: ForwardOptions): Forward {
     closeWebSockets: tunnels.closeAll,
     close: pool.close,
   }
-}
-
-function isGone({ destroyed }: ServerResponse): boolean {
-  return destroyed
 }
 
 /** For a request that never got a connection. */

@@ -84,7 +84,8 @@ interface Pooled extends Connection {
   idleSince: number
 }
 
-export function createPool(options: PoolOptions): Pool {
+/** @param now Milliseconds that only grow. */
+export function createPool(options: PoolOptions, now = () => performance.now()): Pool {
   const { protocol, host, port, socketPath: path } = options
   const where = { ...(path === undefined ? { host, port } : { path }), allowHalfOpen: true }
   const secure = protocol === 'https:' ? { ...where, ...upstreamTls(options) } : undefined
@@ -101,8 +102,8 @@ export function createPool(options: PoolOptions): Pool {
   }
 
   function sweepIdle(): void {
-    const now = performance.now()
-    while (idle[0] !== undefined && now - idle[0].idleSince >= IDLE_MS) idle[0].destroy()
+    const before = now() - IDLE_MS
+    while (idle[0] !== undefined && idle[0].idleSince <= before) idle[0].destroy()
     if (idle.length > 0) return
     clearInterval(sweep)
     sweep = undefined
@@ -154,9 +155,8 @@ export function createPool(options: PoolOptions): Pool {
       if (fault !== undefined) lose('invalid', fault)
     }
     const onEnd = () => {
-      const isCut = reader.finish()
-      if (isCut || exchange === undefined) lose('gone', failure)
-      else exchange.onPause()
+      reader.finish()
+      lose('gone', failure)
     }
     const onDrain = () => exchange?.onDrain()
     const onError = (error: Error) => {
@@ -181,9 +181,8 @@ export function createPool(options: PoolOptions): Pool {
       },
       wait() {
         if (options.headersTimeoutMs === 0) return
-        if (late === undefined)
-          late = setTimeout(() => exchange?.onLate(), options.headersTimeoutMs)
-        else late.refresh()
+        if (late !== undefined) late.refresh()
+        else late = setTimeout(() => exchange?.onLate(), options.headersTimeoutMs)
       },
       release() {
         exchange = undefined
@@ -192,7 +191,7 @@ export function createPool(options: PoolOptions): Pool {
           destroy()
           return
         }
-        connection.idleSince = performance.now()
+        connection.idleSince = now()
         idle.push(connection)
         sweep ??= setInterval(sweepIdle, SWEEP_MS).unref()
       },
@@ -210,9 +209,9 @@ export function createPool(options: PoolOptions): Pool {
   return {
     take(isFresh) {
       if (isFresh) dropIdle()
-      const now = performance.now()
+      const before = now() - IDLE_MS
       for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
-        if (now - connection.idleSince < IDLE_MS && connection.socket.writable) return connection
+        if (connection.idleSince > before && connection.socket.writable) return connection
         connection.destroy()
       }
       return create()

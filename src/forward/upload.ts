@@ -10,7 +10,10 @@ export interface Upload {
   readonly isDone: () => boolean
   /** The connection has room again. */
   readonly resume: () => void
-  /** Takes no more of the body, which is left to whoever reads it next. */
+  /**
+   * Takes no more of the body. Whoever wants the rest must listen at once; it does not stay unread,
+   * because nothing that the client sends next would ever be read behind it.
+   */
   readonly stop: () => void
 }
 
@@ -38,6 +41,8 @@ export function upload(
   }
   const onData = (piece: Buffer) => {
     onProgress()
+    // As a chunk it would be the last one, and what follows the next request.
+    if (piece.length === 0) return
     if (isChunked) send(`${piece.length.toString(16)}\r\n`, piece, '\r\n')
     else send(piece)
   }
@@ -48,6 +53,7 @@ export function upload(
   const stop = () => {
     clearImmediate(soon)
     body.off('data', onData).off('end', onEnd)
+    if (!isDone) body.resume()
   }
   const soon = setImmediate(send)
   body.on('data', onData).once('end', onEnd)

@@ -874,16 +874,16 @@ t.test('a client that leaves frees the connection to the application at once', a
 })
 
 t.test('a client that leaves between the head of an answer and its body is gone', async t => {
-  const { port, nextEnd, forward } = await startBoth(t, OK, {}, ({ response }) => {
-    // The listener for a client that leaves is taken off the moment the head is there.
-    response.on('removeListener', name => {
-      if (name === 'close') response.destroy()
-    })
-    return {}
-  })
+  const { port, nextEnd, forward } = await startBoth(t, OK, {}, ({ response }) => ({
+    // Asked the moment the head is there.
+    isClosing: () => {
+      response.destroy()
+      return false
+    },
+  }))
   const end = nextEnd()
   t.equal((await sendRaw(port, GET)).text, '')
-  t.same(await end, { outcome: 'client_gone' })
+  t.same(await end, { outcome: 'client_gone', status: 200 })
   await until(() => forward.connections() === 0)
 })
 
