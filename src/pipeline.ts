@@ -221,7 +221,8 @@ export function createPipeline(
       const decided = decide(asUnadmitted(request), steps)
       decision = decided instanceof Promise ? await decided : decided
       decidedAt = clock.monotonicMs()
-      end = 'headers' in decision ? await forward(decision, request, response, upgrade) : decision
+      // An answer of ours waits for what the parser, which may be calling, has yet to say of the body.
+      end = await ('headers' in decision ? forward(decision, request, response, upgrade) : decision)
     } catch (fault) {
       end = { verdict: rejected('internal_error'), fault, cutShort: response.headersSent }
     }

@@ -139,9 +139,9 @@ export function createAnswerReader(maxHeadBytes: number): AnswerReader {
     if (typeof framing === 'string') return framing
     const { length = 0, isChunked } = framing
     if (minor === '0' && isChunked) return 'a transfer coding in HTTP/1.0'
-    const isInformational = status >= 100 && status < 200
-    if (isInformational && (isChunked || length > 0)) return 'a body of an informational answer'
-    if (isInformational && status !== 101) return bodyAt
+    if (status >= 100 && status < 200 && status !== 101) {
+      return isChunked || length > 0 ? 'an informational answer with a body' : bodyAt
+    }
     isPersistent = !framing.closes && (minor === '1' || framing.persists)
     left = length
 

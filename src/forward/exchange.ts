@@ -145,6 +145,8 @@ export function exchange(
         return
       }
       const isLast = outgoing.isClosing() || !request.complete
+      // It has left, and is about to be told of.
+      if (response.destroyed) return
       if (isLast) outward.headers.push('Connection', 'close')
       response.sendDate = false
       response.writeHead(received.status, outward.message, outward.headers)
@@ -186,7 +188,8 @@ export function exchange(
       clearImmediate(soon)
       response.off('drain', onRoom)
       sending?.stop()
-      if (isReusable && sending?.isDone() !== false) {
+      // An application that was asked for another protocol may think that it speaks it.
+      if (isReusable && upgrade === undefined && sending?.isDone() !== false) {
         socket.resume()
         connection.release()
       } else {

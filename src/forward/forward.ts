@@ -80,10 +80,12 @@ export function createForward(options: ForwardOptions): Forward {
 
   /** Once, or twice where what was taken from the pool turns out to have died: no new one is stale. */
   async function attempt(outgoing: Outgoing, head: string, isFresh: boolean): Promise<Forwarded> {
-    const { response, method, body } = outgoing
+    const { response, method, body, upgrade } = outgoing
     if (response.destroyed) return { outcome: 'client_gone' }
-    const ended = await exchange(outgoing, head, pool.take(isFresh), terms)
+    const ended = await exchange(outgoing, head, pool.take(isFresh || upgrade !== undefined), terms)
     if (ended.outcome !== 'stale') return ended
+    // What was kept beside a connection that had died is no better.
+    pool.dropIdle()
     const mayRepeat = isEmpty(body) && REPEATABLE.has(method)
     return mayRepeat ? attempt(outgoing, head, true) : failed('upstream_unreachable', ended.detail)
   }

@@ -63,13 +63,12 @@ export interface Connection {
 }
 
 export interface Pool {
-  /**
-   * @param isFresh Whether it must be a new one, because one that was kept had died: then what was
-   *   kept beside it is no better, and is closed.
-   */
+  /** @param isFresh Whether it must be a new one. */
   readonly take: (isFresh: boolean) => Connection
   /** Open connections, idle ones included. */
   readonly count: () => number
+  /** Closes the idle ones. */
+  readonly dropIdle: () => void
   /** Closes the idle ones, and from now on every other as soon as it is given back. */
   readonly close: () => void
 }
@@ -208,7 +207,7 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
 
   return {
     take(isFresh) {
-      if (isFresh) dropIdle()
+      if (isFresh) return create()
       const before = now() - IDLE_MS
       for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
         if (connection.idleSince > before && connection.socket.writable) return connection
@@ -217,6 +216,7 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
       return create()
     },
     count: () => open.size,
+    dropIdle,
     close() {
       isClosed = true
       dropIdle()

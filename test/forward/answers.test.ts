@@ -217,7 +217,6 @@ t.test('what two readers could understand differently is no answer', async t => 
     ['chunks in HTTP/1.0', lines('HTTP/1.0 200 OK', CHUNKED) + '0\r\n\r\n'],
     ['100 with a length', lines('HTTP/1.1 100 Continue', 'Content-Length: 5')],
     ['103 with chunks', lines('HTTP/1.1 103 Early Hints', CHUNKED)],
-    ['101 with a length', lines('HTTP/1.1 101 Switching', 'Content-Length: 5')],
     ['a bare LF and nothing behind it', 'HTTP/1.1 200 OK\nContent-Length: 0\n\n'],
     ['a bare CR between lines', `HTTP/1.1 200 OK\rContent-Length: 0\r\n\r\n`],
     ['CRLF in front', `\r\n${lines(OK, 'Content-Length: 0')}`],

@@ -34,6 +34,7 @@ interface Wishes extends Partial<PoolOptions> {
   readonly alter?: Partial<Outgoing>
   /** Headers that are added to every request. */
   readonly headers?: readonly string[]
+  readonly seen?: (response: ServerResponse) => void
 }
 
 interface Rig {
@@ -49,7 +50,7 @@ interface Rig {
 
 /** A server that passes requests on, and says `599` where nothing was answered. */
 async function startRig(t: Test, answer: Recorder['answer'], wishes: Wishes = {}): Promise<Rig> {
-  const { idleTimeoutMs = 0, alter, headers = [], ...options } = wishes
+  const { idleTimeoutMs = 0, alter, headers = [], seen, ...options } = wishes
   const recorder = await startRecorder(t)
   recorder.answer = answer
   const pool = createPool(
@@ -69,6 +70,7 @@ async function startRig(t: Test, answer: Recorder['answer'], wishes: Wishes = {}
   }
   const server = http.createServer((request, response) => {
     const outgoing = { ...outgoingOf(request, response, headers), ...alter }
+    seen?.(response)
     const connection = pool.take(false)
     used.push(connection)
     exchange(outgoing, requestText(outgoing, 'a'), connection, terms)
@@ -469,6 +471,19 @@ t.test('a 101 that does not fit the question is an invalid answer', async t => {
   })
   t.same((await sendRaw(rig.port, GET)).statuses, [599])
   t.match(rig.ended, [{ outcome: 'failed', reason: 'upstream_invalid' }])
+})
+
+t.test('a client that leaves the moment there is an answer is gone', async t => {
+  const isClosing = () => {
+    response?.destroy()
+    return false
+  }
+  let response: ServerResponse | undefined
+  const rig = await startRig(t, OK, { alter: { isClosing }, seen: own => (response = own) })
+  t.equal((await sendRaw(rig.port, GET)).text, '')
+  await until(() => rig.ended.length === 1)
+  t.same(rig.ended, [{ outcome: 'client_gone' }])
+  await until(() => rig.pool.count() === 0)
 })
 
 /** An exception while bytes are being read would be the end of the process. */
