@@ -1,10 +1,10 @@
 /**
- * What Kubernetes would refuse of the manifests on standard input: unknown fields and wrong types, by the
- * type maps of its JavaScript client; missing ones, by kubernetes-models. Needs Node 22 or newer, and the
- * two packages in `$TOOLS`. One line a fault; exit 1 when there is any.
+ * What Kubernetes would refuse of the manifests in the files that are named: unknown fields and wrong
+ * types, by the type maps of its JavaScript client; missing ones, by kubernetes-models. Needs Node 22 or
+ * newer, and the two packages in `$TOOLS`. One line a fault, beginning with the file; exit 1 when there is any.
  */
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { text } from 'node:stream/consumers'
 import { pathToFileURL } from 'node:url'
 
 const require = createRequire(`${process.env.TOOLS}/manifest-faults.js`)
@@ -61,15 +61,22 @@ async function missingIn(manifest) {
   }
 }
 
-const manifests = parseAllDocuments(await text(process.stdin)).map(document => {
-  if (document.errors.length > 0) throw document.errors[0]
-  return document.toJS()
-})
-const found = []
-for (const manifest of manifests.filter(each => each !== null)) {
-  const { apiVersion, kind } = manifest
-  if (!apiVersion.endsWith('.coreos.com/v1')) found.push(...faultsOf(manifest, `V1${kind}`, kind))
-  found.push(...(await missingIn(manifest)))
+/** Faults of all that one file holds. */
+async function faultsIn(file) {
+  const manifests = parseAllDocuments(readFileSync(file, 'utf8')).map(document => {
+    if (document.errors.length > 0) throw document.errors[0]
+    return document.toJS()
+  })
+  const found = []
+  for (const manifest of manifests.filter(each => each !== null)) {
+    const { apiVersion, kind } = manifest
+    if (!apiVersion.endsWith('.coreos.com/v1')) found.push(...faultsOf(manifest, `V1${kind}`, kind))
+    found.push(...(await missingIn(manifest)))
+  }
+  return found.map(fault => `${file}: ${fault.replaceAll('\n', ' ')}`)
 }
+
+const found = []
+for (const file of process.argv.slice(2)) found.push(...(await faultsIn(file)))
 for (const fault of found) console.log(fault)
-process.exit(found.length > 0 ? 1 : 0)
+process.exitCode = found.length > 0 ? 1 : 0
