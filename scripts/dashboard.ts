@@ -231,6 +231,16 @@ export const ROWS: readonly Row[] = [
         ],
       },
       {
+        ...{ title: 'Workers replaced', unit: 'short' },
+        description: 'Within the last hour. Should be 0, and is with WORKERS=1.',
+        queries: [
+          {
+            expr: `increase(alb_auth_worker_restarts_total{${JOB}}[1h])`,
+            legend: '{{instance}}',
+          },
+        ],
+      },
+      {
         ...{ title: 'Memory', unit: 'bytes' },
         description: 'Resident.',
         queries: [{ expr: `process_resident_memory_bytes{${JOB}}`, legend: '{{instance}}' }],
