@@ -1,6 +1,7 @@
 /**
  * An application to stand behind the sidecar in containers: it answers with the headers it got, and
- * believes them. `/slow?ms=…` takes its time; `/healthcheck` is ConsoleMe's.
+ * believes them. `/slow?ms=…` takes its time; `/healthcheck` is ConsoleMe's; `/jwks.json` is the key set of
+ * an identity provider, where no other server is in reach.
  */
 import { createServer } from 'node:http'
 
@@ -11,6 +12,7 @@ const server = createServer((request, response) => {
     response.end(JSON.stringify({ path: pathname, headers: request.headers }))
   }
   if (pathname === '/healthcheck') response.end('OK')
+  else if (pathname === '/jwks.json') response.end(process.env.APPLICATION_JWKS ?? '{}')
   else if (pathname === '/slow') setTimeout(answer, Number(searchParams.get('ms')))
   else answer()
 })

@@ -11,6 +11,7 @@ import { createSigner } from '../../simulator/signer.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
 import { NOAUTH_PRESETS } from '../../src/route/presets.ts'
+import { accessTokenFor, albTokenFor, ALICE_AT_IDP, createIdpKey } from '../fixtures/idp.ts'
 import { APP_IMAGE, containerNamed, getInside, IMAGE } from './containers.ts'
 import { must, run, until } from './patience.ts'
 
@@ -151,7 +152,7 @@ t.test('the template’s containers are those of the task definition', t => {
   const names = new Set<string>(Object.values(SETTINGS).map(({ variable }) => variable))
   for (const { environment } of [...TASK.containerDefinitions.slice(0, 1)]) {
     for (const { name } of environment) {
-      t.ok(names.has(name) || name === 'TLS_SELF_SIGNED', `${name} is a setting`)
+      t.ok(names.has(name), `${name} is a setting`)
     }
   }
   const [sidecar] = TASK.containerDefinitions
@@ -200,7 +201,11 @@ t.test('the task runs: in its order, with its rights, healthy by its own check',
     await must('podman', ['run', ...fixed, ...options, ...more, image])
     return containerNamed(own)
   }
-  const app = await start(application, APP_IMAGE)
+  // Nobody outside is in reach: the provider's keys are where the application is.
+  const key = createIdpKey()
+  const provider = { issuer: valueOf('OIDC_ISSUER'), current: () => key }
+  const jwks = JSON.stringify({ keys: [key.jwk] })
+  const app = await start(application, APP_IMAGE, [`--env=APPLICATION_JWKS=${jwks}`])
   const answers = 'http://127.0.0.1:8081/healthcheck'
   await until(
     'the application is healthy',
@@ -209,6 +214,7 @@ t.test('the task runs: in its order, with its rights, healthy by its own check',
   const sidecar = await start(definition, IMAGE, [
     ...[`--volume=${folder}:/keys:ro`, '--env=ALB_KEYS_DIR=/keys'],
     ...['--env=DRAIN_DELAY=1s', '--security-opt=no-new-privileges'],
+    '--env=ACCESS_TOKEN_JWKS_URL=http://127.0.0.1:8081/jwks.json',
   ])
   const [kind, ...check] = definition.healthCheck.command
   t.equal(kind, 'CMD')
@@ -216,13 +222,19 @@ t.test('the task runs: in its order, with its rights, healthy by its own check',
     const { code } = await run('podman', ['exec', sidecar.name, ...check])
     return code === 0
   })
-  const speaksTls = Object.values(SETTINGS).some(({ variable }) => /^TLS_SELF/.test(variable))
-  const url = `${speaksTls ? 'https' : 'http'}://127.0.0.1:${valueOf('PORT')}/`
+  const url = `https://127.0.0.1:${valueOf('PORT')}/`
+  const data = { 'X-Amzn-Oidc-Data': albTokenFor(signer, provider, 'okta') }
+  const withAccess = (aud: string) => {
+    const payload = { aud, cid: valueOf('ALB_CLIENT_IDS') }
+    return { ...data, 'X-Amzn-Oidc-Accesstoken': accessTokenFor(provider, 'okta', { payload }) }
+  }
   t.equal((await getInside(sidecar, url)).status, 401, 'no token')
-  const claims = { sub: 'alice', email: 'alice@example.com' }
-  const seen = await getInside(sidecar, url, { 'X-Amzn-Oidc-Data': signer.sign(claims) })
-  t.equal(seen.status, 200, 'a good one')
-  t.match(JSON.parse(seen.body), { headers: { 'x-forwarded-user': 'alice@example.com' } })
+  t.equal((await getInside(sidecar, url, data)).status, 401, 'no access token')
+  t.equal((await getInside(sidecar, url, withAccess('api://other'))).status, 401, 'not for us')
+  const seen = await getInside(sidecar, url, withAccess(valueOf('ACCESS_TOKEN_AUDIENCES')))
+  t.equal(seen.status, 200, 'good ones')
+  t.match(JSON.parse(seen.body), { headers: { 'x-forwarded-user': ALICE_AT_IDP.email } })
+  t.match(JSON.parse(seen.body), { headers: { 'x-forwarded-groups': /./ } }, 'and the groups')
   t.match(readFileSync(`/proc/${sidecar.pid}/status`, 'utf8'), /^CapBnd:\s+0+$/m)
 
   const stop = ['stop', `--time=${definition.stopTimeout}`, sidecar.name]
