@@ -19,7 +19,7 @@ import {
   createAuthenticate,
 } from './authenticate.ts'
 import type { KeyServer } from './key-server.ts'
-import { type HeaderList, close, listen } from './loopback.ts'
+import { type HeaderList, type Host, close, listen } from './loopback.ts'
 import { type OidcSettings, createOidcClient } from './oidc-client.ts'
 import { relay, relayUpgrade, sendAnswer } from './relay.ts'
 import { MAX_REQUEST_HEADERS, addressed, limitBroken, replace } from './request-headers.ts'
@@ -29,6 +29,8 @@ import { type Signer, createSigner } from './signer.ts'
 import { type Health, type HealthCheck, createTargetGroup } from './targets.ts'
 
 export interface AlbOptions {
+  /** Of the listeners; default 127.0.0.1. */
+  readonly host?: Host
   /** Of the HTTP listener; default 0, any free one. AWS authenticates on HTTPS listeners only. */
   readonly port?: number
   /** A second listener. */
@@ -83,7 +85,7 @@ export interface Alb {
 const SESSION_SECONDS = 7 * 24 * 60 * 60
 const NOT_IN_PAYLOAD = { exp: undefined, iss: undefined }
 
-/** Starts listening on 127.0.0.1. */
+/** Starts listening, on 127.0.0.1 unless told otherwise. */
 export async function startAlb(options: AlbOptions): Promise<Alb> {
   const { now = Date.now, shape = 'cognito', sessionTimeout = SESSION_SECONDS } = options
   const { sessionCookie = DEFAULT_SESSION_COOKIE } = options
@@ -175,7 +177,7 @@ export async function startAlb(options: AlbOptions): Promise<Alb> {
       if (socket.writable) socket.end(rawAnswer(errorAnswer(400)))
       else socket.destroy()
     })
-    return { server, url: await listen(server, port, isSecure ? 'https' : 'http') }
+    return { server, url: await listen(server, port, isSecure ? 'https' : 'http', options.host) }
   }
 
   const http = await startListener(options.port ?? 0)

@@ -20,7 +20,7 @@ import {
 import Provider, { type Configuration, type KoaContextWithOIDC } from 'oidc-provider'
 import { createIdpStore } from './idp-store.ts'
 import { signInPage, signOutPage } from './idp-pages.ts'
-import { close, listen } from './loopback.ts'
+import { type Host, close, listen } from './loopback.ts'
 import type { Fields } from './signer.ts'
 
 export interface Person {
@@ -43,6 +43,8 @@ export interface IdpSettings {
 }
 
 export interface IdentityProviderOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: Host
   /** Default 0: any free one. */
   readonly port?: number
   /** By the name they sign in with. */
@@ -79,8 +81,9 @@ const SESSION_SECONDS = 14 * 24 * 60 * 60
 const INTERACTION = /^\/interaction\/([\w-]+)$/
 const MAX_FORM_BYTES = 8192
 
-/** Starts listening on 127.0.0.1, plain HTTP. */
+/** Starts listening, on 127.0.0.1 unless told otherwise; plain HTTP. */
 export async function startIdentityProvider({
+  host = '127.0.0.1',
   port = 0,
   users,
   settings: given = {},
@@ -105,7 +108,7 @@ export async function startIdentityProvider({
     void handle(request, response)
   })
   // Another host than the load balancer's, so that browsers keep their cookies apart.
-  const issuer = (await listen(server, port)).replace('127.0.0.1', 'localhost')
+  const issuer = (await listen(server, port, 'http', host)).replace('127.0.0.1', 'localhost')
   const provider = new Provider(issuer, {
     adapter: store.adapter,
     ...configurationOf(settings, bySubject),

@@ -1,6 +1,6 @@
 /**
- * Servers and requests on 127.0.0.1, the only address the simulator ever uses: nothing it starts is
- * to be reachable from another machine.
+ * Servers and requests on 127.0.0.1, the only address the simulator uses unless it is told `--listen`:
+ * nothing it starts is to be reachable from another machine by itself.
  */
 
 import { once } from 'node:events'
@@ -21,8 +21,12 @@ const portOf = (server: Server): number => {
   return address.port
 }
 
+/** Where a server listens: here only, or wherever it can be reached, as behind a container's published port. */
+export type Host = '127.0.0.1' | '0.0.0.0'
+
 /**
  * @param port 0 for any free one.
+ * @param host The URL says 127.0.0.1 for either.
  * @returns The server's base URL, without a trailing slash.
  * @throws When the port is taken.
  */
@@ -30,8 +34,9 @@ export async function listen(
   server: Server,
   port: number,
   scheme: 'http' | 'https' = 'http',
+  host: Host = '127.0.0.1',
 ): Promise<string> {
-  server.listen(port, '127.0.0.1')
+  server.listen(port, host)
   await once(server, 'listening')
   return `${scheme}://127.0.0.1:${portOf(server)}`
 }

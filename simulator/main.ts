@@ -47,7 +47,7 @@ async function discover(settings: Settings, issuer: string): Promise<OidcSetting
 
 function oneOf<T extends string>(
   settings: Settings,
-  name: 'shape' | 'access-token',
+  name: 'shape' | 'access-token' | 'listen',
   all: readonly T[],
 ) {
   const value = settings.text(name)
@@ -96,6 +96,7 @@ async function start(settings: Settings): Promise<Simulator> {
             intervalMs: (settings.number('health-seconds') ?? 30) * 1000,
             ...(healthPort !== undefined && { port: healthPort }),
           },
+    host: oneOf(settings, 'listen', ['127.0.0.1', '0.0.0.0']),
     users: settings.users && withSubject(settings.users),
     arn: settings.text('arn'),
     shape: oneOf(settings, 'shape', ['generic', 'cognito']),

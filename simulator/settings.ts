@@ -19,6 +19,10 @@ const row = (kind: Kind, meaning: string): Row => ({ kind, meaning })
 /** Flags; in the file under the same names, where `rules` and `users` stand besides. */
 export const SETTINGS = {
   target: row('texts', 'base URL of an application or sidecar; repeat for more'),
+  listen: row(
+    'text',
+    'address of load balancer and identity provider: 127.0.0.1 or 0.0.0.0 (127.0.0.1)',
+  ),
   port: row('number', 'of the HTTP listener (8000; 0: any free one)'),
   'https-port': row('number', 'adds an HTTPS listener with a self-signed certificate'),
   forward: row('texts', 'path pattern that is forwarded without authentication'),

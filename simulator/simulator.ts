@@ -55,13 +55,14 @@ export const DEFAULT_ARN =
 const CLIENT_ID = 'simulator-client'
 const CLIENT_SECRET = 'simulator-secret'
 
-/** Starts everything on 127.0.0.1. */
+/** Starts everything on 127.0.0.1; load balancer and identity provider on `host`, if that is given. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
   const { arn = DEFAULT_ARN, shape = 'generic', signedOutPath = '/signed-out' } = options
   const idp =
     options.oidc === undefined
       ? await startIdentityProvider({
           port: options.idpPort ?? 0,
+          ...(options.host && { host: options.host }),
           users: options.users ?? USERS,
           settings: { shape, ...options.idp },
         })
