@@ -109,8 +109,10 @@ export async function operate(
   for (const warning of [...warnings, ...rules.flatMap(rule => warningAbout(rule) ?? [])]) {
     logger.warn(warning.text)
   }
+  let variables = 'HOST, PORT'
   try {
     const address = await service.start()
+    variables = 'ADMIN_HOST, ADMIN_PORT'
     const adminAddress = await listen(admin, config.adminPort, config.adminHost)
     if (isLeaving()) return
     phase = 'serving'
@@ -118,7 +120,7 @@ export async function operate(
     logger.info({ address, adminAddress, workers: config.workers, version, node }, 'listening')
   } catch (error) {
     if (isLeaving()) return
-    logger.error({ err: error }, 'cannot listen')
+    logger.error({ err: error, variables }, 'cannot listen')
     endAtOnce(EXIT_FAULT)
   }
 }

@@ -225,24 +225,54 @@ function contradictions(config: Partial<Config>, known: readonly string[]): stri
   const twice = folded.find((name, at) => folded.indexOf(name) !== at)
   if (twice !== undefined) {
     faults.push(
-      `USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ: ${twice}`,
+      `USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ, found ${twice} twice`,
     )
   }
   if (config.accessToken !== undefined && config.accessToken !== 'ignore') {
     checkAccessToken(config, require)
   }
   if (config.signOutPath && config.signOutRedirectUrl === undefined) {
-    require('SIGN_OUT_REDIRECT_URL', 'SIGN_OUT_PATH is set')
+    require('SIGN_OUT_REDIRECT_URL', 'SIGN_OUT_PATH is set, and signing out must lead somewhere')
   }
   if (config.signOutPath && config.signOutPath === config.whoamiPath) {
-    faults.push('WHOAMI_PATH must not be the same as SIGN_OUT_PATH')
+    faults.push(`WHOAMI_PATH must not be the same as SIGN_OUT_PATH, found '${config.whoamiPath}'`)
   }
   if (config.upstreamCa !== undefined && config.upstream?.protocol === 'http:') {
-    faults.push('UPSTREAM_CA must not be set: UPSTREAM_URL is not an https URL')
+    faults.push(
+      'UPSTREAM_CA must not be set: UPSTREAM_URL is not an https URL, so no certificate is asked for',
+    )
   }
   const { requestTimeoutMs = 0, headersTimeoutMs = 0 } = config
   if (requestTimeoutMs > 0 && requestTimeoutMs < headersTimeoutMs) {
-    faults.push('REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT')
+    faults.push(
+      `REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT (${headersTimeoutMs}ms), found ${requestTimeoutMs}ms`,
+    )
+  }
+  return [...faults, ...clashes(config)]
+}
+
+/** Addresses that take what is sent to 127.0.0.1, `undefined` for one with a fault of its own. */
+const ON_LOOPBACK: ReadonlySet<string | undefined> = new Set(['127.0.0.1', 'localhost'])
+const EVERYWHERE: ReadonlySet<string | undefined> = new Set(['0.0.0.0', '::'])
+
+/** Ports that are meant for two at once: the second would not start, or the first ask itself. */
+function clashes({ port, host, adminPort, adminHost, upstream }: Partial<Config>): string[] {
+  const faults: string[] = []
+  const isSameHost = host === adminHost || EVERYWHERE.has(host) || EVERYWHERE.has(adminHost)
+  if (port && port === adminPort && isSameHost) {
+    faults.push(`ADMIN_PORT must not be the same as PORT, found ${port} for both`)
+  }
+  if (upstream === undefined || !ON_LOOPBACK.has(upstream.host)) return faults
+  for (const [variable, at, address] of [
+    ['PORT', port, host],
+    ['ADMIN_PORT', adminPort, adminHost],
+  ] as const) {
+    const isOurs = ON_LOOPBACK.has(address) || EVERYWHERE.has(address)
+    if (upstream.socketPath === undefined && upstream.port === at && isOurs) {
+      faults.push(
+        `UPSTREAM_URL must not be where the sidecar itself listens, found ${variable} ${at}`,
+      )
+    }
   }
   return faults
 }
@@ -277,7 +307,7 @@ function checkAccessToken(
   if (issuers.length === 0 && config.unsafeAllowAnyIssuer === true) {
     require('ACCESS_TOKEN_ISSUER', 'ACCESS_TOKEN is verified')
   } else if (issuers.length > 0 && config.accessTokenJwksUrl === undefined && !canDiscover) {
-    require('ACCESS_TOKEN_JWKS_URL', 'discovery needs one https issuer')
+    require('ACCESS_TOKEN_JWKS_URL', `discovery needs one https issuer, found ${issuers.join(', ')}`)
   }
   if (config.unsafeAllowAnyClient === true && config.accessTokenAudiences?.length === 0) {
     require('ACCESS_TOKEN_AUDIENCES', 'without ALB_CLIENT_IDS any client would do')
@@ -292,7 +322,9 @@ function dangers(environment: Environment): string[] {
     faults.push('NODE_OPTIONS must not hold --insecure-http-parser: it lets requests be smuggled')
   }
   if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] === '0') {
-    faults.push('NODE_TLS_REJECT_UNAUTHORIZED must not be 0: keys could come from anybody')
+    faults.push(
+      'NODE_TLS_REJECT_UNAUTHORIZED must not be 0: keys could come from anybody; name the authority in NODE_EXTRA_CA_CERTS',
+    )
   }
   return faults
 }
@@ -301,10 +333,16 @@ function weaknesses(config: Config): Warning[] {
   const warnings: Warning[] = []
   const warn = (severity: Warning['severity'], text: string) => warnings.push({ severity, text })
   if (config.unsafeAllowAnyClient) {
-    warn('unsafe', 'UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client of the ALB are accepted')
+    warn(
+      'unsafe',
+      'UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client of the ALB are accepted; set ALB_CLIENT_IDS instead',
+    )
   }
   if (config.unsafeAllowAnyIssuer) {
-    warn('unsafe', 'UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer of the ALB are accepted')
+    warn(
+      'unsafe',
+      'UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer of the ALB are accepted; set OIDC_ISSUER instead',
+    )
   }
   if (config.enforcement === 'report') {
     warn('unsafe', 'ENFORCEMENT=report: nothing is refused for its token')
@@ -319,8 +357,11 @@ function weaknesses(config: Config): Warning[] {
   if (config.keepAliveTimeoutMs <= ALB_IDLE_MS) {
     warn(
       'note',
-      "KEEP_ALIVE_TIMEOUT does not exceed the ALB's default idle timeout of 60s: expect 502s",
+      `KEEP_ALIVE_TIMEOUT is ${config.keepAliveTimeoutMs / 1_000}s, which does not exceed the ALB's default idle timeout of 60s: expect 502s`,
     )
+  }
+  if (config.keySeeds?.size === 0) {
+    warn('note', 'ALB_KEYS_DIR holds no <kid>.pem file: every key has to be fetched')
   }
   return warnings
 }

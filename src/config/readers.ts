@@ -86,7 +86,7 @@ export const someOf =
   value => {
     const members = list(read)(value)
     if (members.length > 0) return members
-    throw new Unreadable('must have at least one member')
+    throw new Unreadable(`must have at least one member${found(value)}`)
   }
 
 /** A reader of a value that some other folder parses: `parse` returns the value, or what it must be. */
@@ -201,7 +201,7 @@ function wholeUrl(value: string): URL | undefined {
 export const ownPath: Read<string> = value => {
   if (value === '' || (isCanonical(value) && /^\/[^?#*]+$/.test(value))) return value
   throw new Unreadable(
-    `must be a path without encoded separators, query or wildcards${found(value)}`,
+    `must be a path that begins with /, without encoded separators, query or wildcards${found(value)}`,
   )
 }
 
@@ -214,7 +214,9 @@ export const redirectUrl: Read<string> = value => {
 /** An `http:` or `https:` URL of a forward proxy. Its credentials, if any, are never shown. */
 export const proxyUrl: Read<string> = value => {
   if (/^https?:\/\/[^/\\?#]/.test(value) && URL.canParse(value)) return value
-  throw new Unreadable('must be the http:// or https:// URL of a forward proxy')
+  throw new Unreadable(
+    'must be the URL of a forward proxy such as http://proxy.example.com:3128; what was found may hold a password and is not shown',
+  )
 }
 
 /** `127.0.0.0/8`, `::1` and the name that RFC 6761 reserves for them. */
@@ -227,7 +229,11 @@ export function isLoopback(host: string): boolean {
 /** PEM certificates, at least one; as one text each. */
 export const certificates: Read<readonly string[]> = value => {
   const found = parseCertificates(value)
-  if (typeof found === 'string') throw new Unreadable(found)
+  if (typeof found === 'string') {
+    // Quoted only where it is the path of a file: anything else may be a key in the wrong place.
+    const isPath = /^\.{0,2}\/\S+$/.test(value)
+    throw new Unreadable(isPath ? `${found}: the path of a file goes into UPSTREAM_CA_FILE` : found)
+  }
   return found.map(certificate => certificate.toString())
 }
 
@@ -237,17 +243,30 @@ export const stringMap: Read<ReadonlyMap<string, string>> = value => {
   return new Map(
     entries.map(([from, to]) => {
       if (typeof to === 'string') return [from, to]
-      throw new Unreadable(`must map text to text; '${from}' is mapped to a ${typeof to}`)
+      throw new Unreadable(`must map text to text; '${from}' is mapped to ${kindOf(to)}`)
     }),
   )
 }
 
 function parseObject(value: string): object {
+  const found = parseJson(value)
+  if (typeof found === 'object' && found !== null && !Array.isArray(found)) return found
+  const kind = found === undefined ? 'what is not JSON' : kindOf(found)
+  throw new Unreadable(`must be a JSON object such as {"00g1ab":"ops"}, found ${kind}`)
+}
+
+/** @returns `undefined` for what is not JSON. */
+function parseJson(value: string): unknown {
   try {
-    const result: unknown = JSON.parse(value)
-    if (typeof result === 'object' && result !== null && !Array.isArray(result)) return result
+    return JSON.parse(value)
   } catch (error) {
     expected(error, SyntaxError)
+    return undefined
   }
-  throw new Unreadable('must be a JSON object')
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'an array'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import t, { type Test } from 'tap'
 import { ConfigFault, loadConfig, type Environment } from '../../src/config/config.ts'
 import { IDPS, type IdpName } from '../../src/identity/idp.ts'
@@ -177,18 +177,18 @@ t.test('everything that is wrong is said at once, by variable, in the order of t
   const faults = faultsOf(wrong)
   t.match(faults, [
     /^ALB_ARNS is required: ARNs of the load balancers whose signature/,
-    /^ALB_CLIENT_IDS must have at least one member$/,
+    /^ALB_CLIENT_IDS must have at least one member, found ','$/,
     /^OIDC_ISSUER must be the issuer's URL.*, found 'idp'$/,
     /^UNAUTHENTICATED must be one of deny, allow, found 'maybe'$/,
     /^KEY_FETCH_TIMEOUT must be a duration.*, found '2'$/,
     /^NOAUTH_PATHS must be \[METHOD.*, found 'health'$/,
-    /^GROUPS_MAP must be a JSON object$/,
+    /^GROUPS_MAP must be a JSON object .*, found an array$/,
     /^USER_HEADER must not be a header that carries.*, found 'Host'$/,
     /^UPSTREAM_URL must be http:\/\/.*, found 'app'$/,
     /^PORT must be a whole number.*, found '80 80'$/,
     /^LOG_SUBJECT must be one of true, false, found 'yes'$/,
-    /^USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ: x-who$/,
-    /^REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT$/,
+    /^USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ, found x-who twice$/,
+    /^REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT \(20000ms\), found 10000ms$/,
     /^NODE_OPTIONS must not hold --insecure-http-parser/,
   ])
   t.equal(faults.length, 14, 'and nothing else')
@@ -274,12 +274,13 @@ t.test('leaving a check out takes an explicit, unsafe, unambiguous word, and war
     {
       variable: 'ALB_CLIENT_IDS',
       unsafe: 'UNSAFE_ALLOW_ANY_CLIENT',
-      warning: /^UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client .* are accepted$/,
+      warning:
+        /^UNSAFE_ALLOW_ANY_CLIENT: tokens made for any client .* are accepted; set ALB_CLIENT_IDS/,
     },
     {
       variable: 'OIDC_ISSUER',
       unsafe: 'UNSAFE_ALLOW_ANY_ISSUER',
-      warning: /^UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer .* are accepted$/,
+      warning: /^UNSAFE_ALLOW_ANY_ISSUER: tokens with any issuer .* are accepted; set OIDC_ISSUER/,
     },
   ]
   for (const { variable, unsafe, warning } of cases) {
@@ -397,25 +398,27 @@ t.test('whatever IDP sets can still be set, and the rest stays as it sets it', t
 
 t.test('an access token is verified only where its keys and its receiver are known', t => {
   const noIssuer = 'ACCESS_TOKEN_ISSUER is required: ACCESS_TOKEN is verified'
-  const noKeys = 'ACCESS_TOKEN_JWKS_URL is required: discovery needs one https issuer'
+  const noKeys = (found: string) =>
+    `ACCESS_TOKEN_JWKS_URL is required: discovery needs one https issuer, found ${found}`
   const noReceiver =
     'ACCESS_TOKEN_AUDIENCES is required: without ALB_CLIENT_IDS any client would do'
   const anyIssuer = { OIDC_ISSUER: undefined, UNSAFE_ALLOW_ANY_ISSUER: 'true' }
   const anyClient = { ALB_CLIENT_IDS: undefined, UNSAFE_ALLOW_ANY_CLIENT: 'true' }
   const a = 'https://a.example.com'
+  const plain = 'http://idp.example.com'
   const jwks = { ACCESS_TOKEN_JWKS_URL: `${a}/keys` }
   const cases: readonly { environment: Environment; faults: readonly string[] }[] = [
     { environment: {}, faults: [] },
     { environment: anyIssuer, faults: [noIssuer] },
     { environment: { ...anyIssuer, ...jwks }, faults: [noIssuer] },
     { environment: { ...anyIssuer, ACCESS_TOKEN_ISSUER: a }, faults: [] },
-    { environment: { OIDC_ISSUER: `${a},${a}/` }, faults: [noKeys] },
+    { environment: { OIDC_ISSUER: `${a},${a}/` }, faults: [noKeys(`${a}, ${a}/`)] },
     { environment: { OIDC_ISSUER: `${a},${a}/`, ...jwks }, faults: [] },
     { environment: { OIDC_ISSUER: `${a},${a}/`, ACCESS_TOKEN_ISSUER: a }, faults: [] },
-    { environment: { ACCESS_TOKEN_ISSUER: `${a},${a}/` }, faults: [noKeys] },
-    { environment: { OIDC_ISSUER: 'http://idp.example.com' }, faults: [noKeys] },
+    { environment: { ACCESS_TOKEN_ISSUER: `${a},${a}/` }, faults: [noKeys(`${a}, ${a}/`)] },
+    { environment: { OIDC_ISSUER: plain }, faults: [noKeys(plain)] },
     { environment: { OIDC_ISSUER: 'http://idp.example.com', ...jwks }, faults: [] },
-    { environment: { ACCESS_TOKEN_ISSUER: 'http://idp.example.com' }, faults: [noKeys] },
+    { environment: { ACCESS_TOKEN_ISSUER: plain }, faults: [noKeys(plain)] },
     { environment: { OIDC_ISSUER: 'http://127.0.0.1:9/a' }, faults: [] },
     { environment: { OIDC_ISSUER: 'http://localhost:9/a' }, faults: [] },
     { environment: anyClient, faults: [noReceiver] },
@@ -455,8 +458,9 @@ t.test('an access token is verified only where its keys and its receiver are kno
 
 t.test('signing out leads somewhere, and is not the path that says who one is', t => {
   const bye = { SIGN_OUT_REDIRECT_URL: 'https://idp.example.com/logout' }
-  const nowhere = 'SIGN_OUT_REDIRECT_URL is required: SIGN_OUT_PATH is set'
-  const same = 'WHOAMI_PATH must not be the same as SIGN_OUT_PATH'
+  const nowhere =
+    'SIGN_OUT_REDIRECT_URL is required: SIGN_OUT_PATH is set, and signing out must lead somewhere'
+  const same = "WHOAMI_PATH must not be the same as SIGN_OUT_PATH, found '/out'"
   const cases: readonly { environment: Environment; faults: readonly string[] }[] = [
     { environment: { SIGN_OUT_PATH: '/out', ...bye }, faults: [] },
     { environment: { SIGN_OUT_PATH: '', WHOAMI_PATH: '' }, faults: [] },
@@ -522,11 +526,12 @@ t.test('keys are fetched over http from this machine alone', t => {
 t.test('keys may lie in a directory, all of them sound', t => {
   const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey
   const pem = key.export({ format: 'pem', type: 'spki' }).toString()
-  const good = join(writeFile(t, pem, 'KID-1.pem'), '..')
-  t.same([...(load({ ALB_KEYS_DIR: good }).config.keySeeds?.keys() ?? [])], ['kid-1'])
-  const bad = join(writeFile(t, 'not a key', 'kid-1.pem'), '..')
+  const kid = '0a3c1e5f-7b2d-4c6e-8f90-a1b2c3d4e5f6'
+  const good = join(writeFile(t, pem, `${kid.toUpperCase()}.pem`), '..')
+  t.same([...(load({ ALB_KEYS_DIR: good }).config.keySeeds?.keys() ?? [])], [kid])
+  const bad = join(writeFile(t, 'not a key', `${kid}.pem`), '..')
   t.same(faultsOf({ ALB_KEYS_DIR: bad }), [
-    'ALB_KEYS_DIR has kid-1.pem, which is not one PEM public key',
+    `ALB_KEYS_DIR has ${kid}.pem, which is not one PEM public key`,
   ])
   t.match(faultsOf({ ALB_KEYS_DIR: join(bad, 'nowhere') }), [
     /^ALB_KEYS_DIR cannot be read: .*nowhere: ENOENT/,
@@ -594,7 +599,8 @@ t.test('whom the application is certified by is asked over https alone', t => {
   const UPSTREAM_CA_FILE = writeFile(t, `# ours\n${authority.certificate}`)
   const UPSTREAM_URL = 'https://localhost:8443'
   t.same(load({ UPSTREAM_CA_FILE, UPSTREAM_URL }).config.upstreamCa, [authority.certificate])
-  const fault = 'UPSTREAM_CA must not be set: UPSTREAM_URL is not an https URL'
+  const fault =
+    'UPSTREAM_CA must not be set: UPSTREAM_URL is not an https URL, so no certificate is asked for'
   t.same(faultsOf({ UPSTREAM_CA_FILE }), [fault])
   t.same(faultsOf({ UPSTREAM_CA_FILE, UPSTREAM_URL: 'unix:/run/app.sock' }), [fault])
   t.same(faultsOf({ UPSTREAM_CA_FILE: writeFile(t, issued.key), UPSTREAM_URL }), [
@@ -609,11 +615,17 @@ t.test('whom the application is certified by is asked over https alone', t => {
 t.test('headers that we put in must not be one and the same', t => {
   const must = 'USER_HEADER, EMAIL_HEADER, GROUPS_HEADER and CLIENT_IP_HEADER must differ'
   const cases = [
-    { environment: { USER_HEADER: 'X-Forwarded-Email' }, faults: [`${must}: x-forwarded-email`] },
-    { environment: { USER_HEADER: 'x_forwarded_email' }, faults: [`${must}: x-forwarded-email`] },
+    {
+      environment: { USER_HEADER: 'X-Forwarded-Email' },
+      faults: [`${must}, found x-forwarded-email twice`],
+    },
+    {
+      environment: { USER_HEADER: 'x_forwarded_email' },
+      faults: [`${must}, found x-forwarded-email twice`],
+    },
     {
       environment: { CLIENT_IP_HEADER: 'x-forwarded.user' },
-      faults: [`${must}: x-forwarded-user`],
+      faults: [`${must}, found x-forwarded-user twice`],
     },
     { environment: { USER_HEADER: '', EMAIL_HEADER: '', CLIENT_IP_HEADER: '' }, faults: [] },
     { environment: { USER_HEADER: 'X-Forwarded-Users' }, faults: [] },
@@ -625,11 +637,44 @@ t.test('headers that we put in must not be one and the same', t => {
 })
 
 t.test('a whole request may not take less time than its header', t => {
-  const fault = ['REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT']
+  const fault = ['REQUEST_TIMEOUT must be 0 or at least HEADERS_TIMEOUT (15000ms), found 14000ms']
   t.same(faultsOf({ REQUEST_TIMEOUT: '14s' }), fault)
   t.same(faultsOf({ REQUEST_TIMEOUT: '15s' }), [])
   t.same(faultsOf({ REQUEST_TIMEOUT: '0' }), [])
   t.same(faultsOf({ REQUEST_TIMEOUT: '10s', HEADERS_TIMEOUT: '5s' }), [])
+  t.end()
+})
+
+t.test('no port is meant for two at once', t => {
+  const both = ['ADMIN_PORT must not be the same as PORT, found 9000 for both']
+  const itself = (variable: string) => [
+    `UPSTREAM_URL must not be where the sidecar itself listens, found ${variable} 9000`,
+  ]
+  const same = { PORT: '9000', ADMIN_PORT: '9000' }
+  const here = { UPSTREAM_URL: 'http://localhost:9000' }
+  const cases: readonly { environment: Environment; faults: readonly string[] }[] = [
+    { environment: same, faults: both },
+    { environment: { ...same, HOST: '10.0.0.1' }, faults: both },
+    { environment: { ...same, ADMIN_HOST: '::', HOST: '10.0.0.1' }, faults: both },
+    { environment: { ...same, ADMIN_HOST: '127.0.0.1', HOST: '127.0.0.1' }, faults: both },
+    { environment: { ...same, ADMIN_HOST: '127.0.0.1', HOST: '10.0.0.1' }, faults: [] },
+    { environment: { PORT: '0', ADMIN_PORT: '0' }, faults: [] },
+    { environment: { ...here, PORT: '9000' }, faults: itself('PORT') },
+    { environment: { ...here, PORT: '9000', HOST: 'localhost' }, faults: itself('PORT') },
+    { environment: { ...here, PORT: '9000', HOST: '10.0.0.1' }, faults: [] },
+    { environment: { ...here, ADMIN_PORT: '9000' }, faults: itself('ADMIN_PORT') },
+    {
+      environment: { UPSTREAM_URL: 'http://127.0.0.1:9000', PORT: '9000' },
+      faults: itself('PORT'),
+    },
+    { environment: { UPSTREAM_URL: 'http://app:9000', PORT: '9000' }, faults: [] },
+    { environment: { UPSTREAM_URL: 'unix:/run/app.sock', PORT: '80' }, faults: [] },
+  ]
+  for (const { environment, faults } of cases) {
+    t.same(faultsOf(environment), faults, JSON.stringify(environment))
+  }
+  const unreadable = faultsOf({ PORT: 'a', ADMIN_PORT: 'b', UPSTREAM_URL: 'c' })
+  t.equal(unreadable.length, 3, 'what cannot be read clashes with nothing')
   t.end()
 })
 
@@ -674,7 +719,13 @@ t.test('what is allowed but weak is a warning', t => {
     { environment: { KEEP_ALIVE_TIMEOUT: '61s' }, warnings: [] },
     {
       environment: { KEEP_ALIVE_TIMEOUT: '60s' },
-      warnings: [/^KEEP_ALIVE_TIMEOUT does not exceed the ALB's default idle timeout of 60s/],
+      warnings: [
+        /^KEEP_ALIVE_TIMEOUT is 60s, which does not exceed the ALB's default idle timeout of 60s/,
+      ],
+    },
+    {
+      environment: { ALB_KEYS_DIR: dirname(writeFile(t, '')) },
+      warnings: ['ALB_KEYS_DIR holds no <kid>.pem file: every key has to be fetched'],
     },
     {
       environment: { ALB_ARN: ARN, UPSTREAM_URI: 'x', PATH: '/bin', HOME: '/root' },
@@ -709,7 +760,7 @@ t.test('proxy settings are read in lower case too, as everybody spells them', t 
   t.match(load({ https_proxy: proxy, no_proxy: '.a' }).config, { httpsProxy: proxy, noProxy: '.a' })
   t.equal(load({ HTTPS_PROXY: proxy, https_proxy: 'http://other' }).config.httpsProxy, proxy)
   t.equal(load({ HTTPS_PROXY: '', https_proxy: proxy }).config.httpsProxy, proxy, 'nor is empty')
-  t.match(faultsOf({ https_proxy: 'proxy' }), [/^HTTPS_PROXY must be the http/])
+  t.match(faultsOf({ https_proxy: 'proxy' }), [/^HTTPS_PROXY must be the URL of a forward proxy/])
   t.equal(load({ port: '1' }).config.port, 8080, 'and nothing else is')
   t.end()
 })

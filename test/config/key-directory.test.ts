@@ -56,34 +56,36 @@ t.test('a directory without keys holds none', t => {
 t.test('whatever is wrong with one file is wrong with the setting', t => {
   const privateKey = pair().privateKey.export({ format: 'pem', type: 'pkcs8' }).toString()
   const cases = [
-    { file: 'empty', text: '', refusal: 'has key.pem, which is not one PEM public key' },
-    { file: 'private', text: privateKey, refusal: 'has key.pem, which is not one PEM public key' },
-    {
-      file: 'double',
-      text: pem() + pem(),
-      refusal: 'has key.pem, which is not one PEM public key',
-    },
-    { file: 'P-384', text: pem('P-384'), refusal: 'has key.pem, which is not a P-256 key' },
+    { file: 'empty', text: '', refusal: 'is not one PEM public key' },
+    { file: 'private', text: privateKey, refusal: 'is not one PEM public key' },
+    { file: 'double', text: pem() + pem(), refusal: 'is not one PEM public key' },
+    { file: 'P-384', text: pem('P-384'), refusal: 'is not a P-256 key' },
     {
       file: 'broken',
       text: pem().replace(/\n.{8}/, '\nAAAAAAAA'),
-      refusal: 'has key.pem, which is not a P-256 key',
+      refusal: 'is not a P-256 key',
     },
   ]
   for (const { file, text, refusal } of cases) {
-    const directory = makeDirectory(t, { [`${KID}.pem`]: pem(), 'key.pem': text })
-    t.equal(refusalOf(directory), refusal, file)
+    const directory = makeDirectory(t, { [`${KID}.pem`]: pem(), [`${OTHER}.pem`]: text })
+    t.equal(refusalOf(directory), `has ${OTHER}.pem, which ${refusal}`, file)
+  }
+  for (const name of ['key.pem', `${KID}0.pem`, `a${KID}.pem`, `${KID}.pem.pem`, '.pem']) {
+    t.equal(
+      refusalOf(makeDirectory(t, { [name]: pem() })),
+      `has ${name}, which must be named <kid>.pem: the kid is a UUID`,
+    )
   }
   t.end()
 })
 
 t.test('what cannot be read is named with the reason', t => {
   const directory = makeDirectory(t, { file: '' })
-  mkdirSync(join(directory, 'a.pem'))
+  mkdirSync(join(directory, `${KID}.pem`))
   const cases = [
     { path: join(directory, 'nowhere'), refusal: /^cannot be read: .*nowhere: ENOENT/ },
     { path: join(directory, 'file'), refusal: /^cannot be read: .*file: ENOTDIR/ },
-    { path: directory, refusal: /^cannot be read: .*a\.pem: EISDIR/ },
+    { path: directory, refusal: /^cannot be read: .*f6\.pem: EISDIR/ },
   ]
   for (const { path, refusal } of cases) {
     t.match(refusalOf(path), refusal, path)

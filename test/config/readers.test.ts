@@ -158,7 +158,7 @@ t.test('a list is cut at commas, without spaces around its members, and without 
 t.test('some of something is at least one', t => {
   t.same(read(someOf(text), 'a,b'), ['a', 'b'])
   for (const value of ['', ' ', ',', ' , ']) {
-    t.equal(read(someOf(text), value), 'must have at least one member')
+    t.equal(read(someOf(text), value), `must have at least one member, found '${value}'`)
   }
   t.end()
 })
@@ -418,7 +418,7 @@ t.test('a path of our own is canonical and literal, or nothing', t => {
   for (const value of refused) {
     t.equal(
       read(ownPath, value),
-      `must be a path without encoded separators, query or wildcards, found '${value}'`,
+      `must be a path that begins with /, without encoded separators, query or wildcards, found '${value}'`,
       JSON.stringify(value),
     )
   }
@@ -473,7 +473,12 @@ t.test('a proxy is an http or https URL, and never shown', t => {
     'http:///a',
     'http://a b',
   ]) {
-    t.equal(read(proxyUrl, value), 'must be the http:// or https:// URL of a forward proxy')
+    const refusal = read(proxyUrl, value)
+    t.match(
+      refusal,
+      /^must be the URL of a forward proxy such as http:\/\/proxy\.example\.com:3128/,
+    )
+    t.notMatch(refusal, 'secret', 'and not what was found')
   }
   t.end()
 })
@@ -498,16 +503,28 @@ t.test('a map is a JSON object from text to text', t => {
     ],
   )
   t.same(read(stringMap, '{}'), new Map())
-  for (const value of ['', 'null', '[]', '["a"]', '"a"', '1', '{', '{a:1}', "{'a':'b'}"]) {
-    t.equal(read(stringMap, value), 'must be a JSON object', value)
+  for (const [value, found] of [
+    ['', 'what is not JSON'],
+    ['{', 'what is not JSON'],
+    ['{a:1}', 'what is not JSON'],
+    ["{'a':'b'}", 'what is not JSON'],
+    ['null', 'null'],
+    ['[]', 'an array'],
+    ['["a"]', 'an array'],
+    ['"a"', 'a string'],
+    ['1', 'a number'],
+  ] as const) {
+    const refusal = `must be a JSON object such as {"00g1ab":"ops"}, found ${found}`
+    t.equal(read(stringMap, value), refusal, value)
   }
   for (const [value, kind] of [
-    ['{"a":1}', 'number'],
-    ['{"a":null}', 'object'],
-    ['{"a":["b"]}', 'object'],
-    ['{"b":"c","a":true}', 'boolean'],
+    ['{"a":1}', 'a number'],
+    ['{"a":null}', 'null'],
+    ['{"a":["b"]}', 'an array'],
+    ['{"a":{}}', 'an object'],
+    ['{"b":"c","a":true}', 'a boolean'],
   ] as const) {
-    t.equal(read(stringMap, value), `must map text to text; 'a' is mapped to a ${kind}`)
+    t.equal(read(stringMap, value), `must map text to text; 'a' is mapped to ${kind}`)
   }
   t.end()
 })
@@ -519,6 +536,12 @@ t.test('certificates are read one by one, and none is left out', async t => {
   ]
   t.same(read(certificates, one), [one])
   t.same(read(certificates, `one\n${one}two\n${two}`.trim()), [one, two])
-  t.equal(read(certificates, '/etc/ssl/ca.pem'), 'holds no PEM certificate')
+  const path = 'holds no PEM certificate: the path of a file goes into UPSTREAM_CA_FILE'
+  for (const value of ['/etc/ssl/ca.pem', './ca.pem', '../ca.pem']) {
+    t.equal(read(certificates, value), path, value)
+  }
+  for (const value of ['ca.pem', '/a b', 'secret/key']) {
+    t.equal(read(certificates, value), 'holds no PEM certificate', value)
+  }
   t.equal(read(certificates, one + two.slice(0, 99)), 'holds a certificate that cannot be read')
 })
