@@ -12,6 +12,7 @@ import { Usage, type Terminal } from './terminal.ts'
 
 /**
  * @param words `PATH`, or `METHOD PATH`; GET where there is none.
+ * @param isJson Whether a program reads it.
  * @throws {Usage}
  */
 export function explainPath(
@@ -19,6 +20,7 @@ export function explainPath(
   config: Config,
   steps: Pick<Gate, 'admit' | 'decideRoute'>,
   terminal: Terminal,
+  isJson: boolean,
 ): void {
   const [target, method = 'GET', ...more] = words.toReversed()
   if (target === undefined || more.length > 0) {
@@ -28,6 +30,12 @@ export function explainPath(
   const lines = routeLines(method, target, config, steps)
   const [verdict = '', ...why] = lines
   const isOpen = verdict.startsWith('open')
+  if (isJson) {
+    const { version } = terminal
+    const kind = isOpen ? 'open' : verdict === 'guarded' ? 'guarded' : 'refused'
+    terminal.print(`${JSON.stringify({ version, method, target, kind, verdict, why }, null, 2)}\n`)
+    return
+  }
   terminal.print(`${isOpen ? paint.odd(verdict) : paint.good(verdict)}\n`)
   for (const line of why) terminal.print(`  ${line}\n`)
 }

@@ -39,7 +39,7 @@ export async function explainRequest(
   // Counted once scrubbing is over, and only then are tokens looked at.
   const isAsked = decision.stripped !== undefined
 
-  page.head('The request (§1, §2)')
+  page.head('request', 'The request (§1, §2)')
   if (!isWhole) page.mark('note', 'no request line: taken for GET /')
   if (decision.admitted === undefined) {
     page.mark('bad', `refused before it is judged: ${refusal?.detail ?? 'as it stands'}`)
@@ -49,21 +49,22 @@ export async function explainRequest(
     page.mark('note', [route, ...why].join('; '))
   }
 
-  page.head("The load balancer's token (x-amzn-oidc-data, §4)")
+  page.head('alb', "The load balancer's token (x-amzn-oidc-data, §4)")
   if (data === undefined && isAsked) {
     page.mark('bad', 'none was sent')
-    page.say('      the load balancer adds it behind the browser: copy the request where the')
-    page.say('      application gets it, or the header itself')
+    page.say(
+      '      the load balancer adds it behind the browser: copy the request where the\n      application gets it, or the header itself',
+    )
   } else {
     page.steps(walk('alb', failed, isAsked), refusal, evidence)
   }
-  page.head("The identity provider's access token (x-amzn-oidc-accesstoken, §5)")
+  page.head('access_token', "The identity provider's access token (x-amzn-oidc-accesstoken, §5)")
   const isAlbProven = data !== undefined && isAsked && subjectOf(failed) !== 'alb'
   await explainAccess(access, { gate, page, evidence, refusal, isAlbProven })
-  page.head('The identity (§6)')
+  page.head('identity', 'The identity (§6)')
   const isProven = isAlbProven && subjectOf(failed) !== 'access_token'
   page.steps(walk('identity', failed, isProven), refusal, evidence)
-  page.head('The verdict (§7)')
+  page.head('verdict', 'The verdict (§7)')
   return tellVerdict(decision, page)
 }
 
@@ -77,15 +78,23 @@ function tellVerdict(decision: Decision, page: Page): number {
     return code
   }
   const refusal = refusalIn(decision)
+  const forgiven = refusal === undefined ? {} : { forgiven: refusal.reason }
   if (verdict.outcome === 'authenticated') {
     const { user, email, groups, expiresAt } = verdict.identity
-    page.mark('good', `authenticated as ${quote(user)} until ${showMoment(expiresAt)}`)
+    const addressed = email === undefined ? {} : { email }
+    const until = showMoment(expiresAt)
+    page.verdict({
+      ...{ outcome: 'authenticated', user, ...addressed, groups, expiresAt: until },
+      ...forgiven,
+    })
+    page.mark('good', `authenticated as ${quote(user)} until ${until}`)
     if (email !== undefined) page.mark('note', `e-mail ${quote(email)}`)
     page.mark(
       'note',
       groups.length === 0 ? 'no groups' : `groups ${groups.map(each => quote(each)).join(', ')}`,
     )
   } else {
+    page.verdict({ outcome: 'anonymous', ...forgiven })
     page.mark('odd', 'anonymous: it goes on without an identity')
   }
   if (refusal !== undefined) {
@@ -141,18 +150,19 @@ export async function explainAccessToken(
     ...about,
     ...{ alb: undefined, access: readLeniently(token), identityHeader: undefined },
   }
+  page.head('access_token', "The identity provider's access token (§5)")
   if (about.config.accessToken === 'ignore') {
     page.mark('note', 'ACCESS_TOKEN=ignore: the sidecar would not look at it')
   }
-  page.head("The identity provider's access token (§5)")
   const steps = walk('access_token', refusal?.check, true)
   page.steps(
     steps.filter(({ check }) => check !== 'access_binding'),
     refusal,
     evidence,
   )
-  page.head('The verdict')
+  page.head('verdict', 'The verdict')
   if (refusal !== undefined) return page.refused(refusal)
+  page.verdict({ outcome: 'valid' })
   page.mark('good', "valid, if the load balancer's token beside it names the same user")
   return EXIT.fine
 }

@@ -14,9 +14,10 @@ import { explainPath } from './explain-path.ts'
 import { explainAccessToken, explainRequest } from './explain-request.ts'
 import { readMoment, showMoment } from './moment.ts'
 import { offlineKeys } from './offline-keys.ts'
-import { createPage } from './page.ts'
+import { createPage, type Page } from './page.ts'
 import { createPaint } from './paint.ts'
 import { readPasted, type Pasted, type PastedRequest } from './pasted.ts'
+import { createRecord } from './record.ts'
 import { showUrl } from './show-url.ts'
 import { SILENT } from './silent.ts'
 import { EXIT, Usage, type Terminal } from './terminal.ts'
@@ -38,7 +39,11 @@ export async function explain(
   const { values, positionals } = parseArgs({
     args: [...args],
     allowPositionals: true,
-    options: { at: { type: 'string' }, key: { type: 'string', multiple: true } },
+    options: {
+      json: { type: 'boolean' },
+      at: { type: 'string' },
+      key: { type: 'string', multiple: true },
+    },
   })
   const [what, ...more] = positionals
   if (what === undefined) throw new Usage('explain takes a file, - or path')
@@ -52,24 +57,35 @@ export async function explain(
     ...(keys && { keys }),
   })
   if (what === 'path') {
-    explainPath(more, config, gate.steps, terminal)
+    explainPath(more, config, gate.steps, terminal, values.json === true)
     return EXIT.fine
   }
 
   const pasted = readPasted(await readInput(what, terminal))
   if (typeof pasted === 'string') throw new Usage(`the input ${pasted}`)
-  const page = createPage(terminal.print, createPaint(terminal.isScreen, terminal.environment))
-  page.say(`at ${showMoment(now)}`)
   const about = {
     ...{ config, now },
     albKeySource: keys === undefined ? albKeySource(config) : '--key',
     accessKeySource: keys === undefined ? accessKeySource(config) : '--key',
   }
-  if (isAccessToken(pasted)) {
+  const tell = (page: Page) => {
+    page.say(`at ${showMoment(now)}`)
+    if (!isAccessToken(pasted)) return explainRequest(asRequest(pasted), gate, about, page)
     page.say('no signer in its header: taken for the access token (x-amzn-oidc-accesstoken) alone')
     return explainAccessToken(pasted.token, gate, about, page)
   }
-  return explainRequest(asRequest(pasted), gate, about, page)
+  if (values.json !== true) {
+    return tell(createPage(terminal.print, createPaint(terminal.isScreen, terminal.environment)))
+  }
+  const record = createRecord()
+  const code = await tell(record)
+  const report = {
+    version: terminal.version,
+    goesOn: code === EXIT.fine,
+    ...record.explanation(),
+  }
+  terminal.print(`${JSON.stringify(report, null, 2)}\n`)
+  return code
 }
 
 /** A load balancer names itself in every token it signs; an identity provider does not. */

@@ -7,8 +7,8 @@ export const HELP = `alb-auth-sidecar: lets through what the load balancer signe
 Usage:
   alb-auth-sidecar                          serve, as the environment says
   alb-auth-sidecar check [--json] [--alb-idle DURATION]
-  alb-auth-sidecar explain [--at TIME] [--key FILE]... FILE
-  alb-auth-sidecar explain path [METHOD] PATH
+  alb-auth-sidecar explain [--json] [--at TIME] [--key FILE]... FILE
+  alb-auth-sidecar explain path [--json] [METHOD] PATH
   alb-auth-sidecar --help | --version
 
 check    prints the configuration in force and where each value comes from, and tries it: the key
@@ -21,6 +21,7 @@ explain  says what the sidecar would do with a request, and why: every check in 
          expected and found, and the variable that governs it. FILE, or - for standard input, holds
          a token, request headers as lines or as a JSON object, a "copy as cURL" (bash), or the
          output of curl -v. No token leaves this machine or is printed; only keys are fetched.
+           --json               the same for a program
            --at TIME            at another moment: 2026-11-20T09:00:00Z, or seconds since 1970
            --key FILE           with this key (PEM, or a JWKS) and without the network; repeatable
 

@@ -6,13 +6,13 @@ import { createTerminal } from '../fixtures/terminal.ts'
 import { recordEvents } from '../fixtures/events.ts'
 import { ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
 
-async function say(words: readonly string[], rules: string): Promise<string> {
+async function say(words: readonly string[], rules: string, isJson = false): Promise<string> {
   const { config } = loadConfig({
     ...{ ALB_ARNS: ARN, ALB_CLIENT_IDS: CLIENT, OIDC_ISSUER: ISSUER, NOAUTH_PATHS: rules },
   })
   const terminal = createTerminal()
   const { steps } = await createGate(config, { clock: terminal.clock, telemetry: recordEvents() })
-  explainPath(words, config, steps, terminal)
+  explainPath(words, config, steps, terminal, isJson)
   return terminal.output()
 }
 
@@ -37,5 +37,18 @@ t.test('a path is open or guarded, and it is said why', async t => {
   t.match(await say(['/x'], ''), 'guarded\n  there is no open rule')
   for (const words of [[], ['GET', '/', 'x']]) {
     await t.rejects(say(words, rules), { message: /^explain path takes/ })
+  }
+})
+
+t.test('a program is told the same', async t => {
+  const cases = [
+    { words: ['/open/a'], kind: 'open', why: [] },
+    { words: ['/x'], kind: 'guarded', why: ['none of the 1 open rules matches'] },
+    { words: ['TRACE', '/'], kind: 'refused', why: [] },
+  ]
+  for (const { words, kind, why } of cases) {
+    const told: unknown = JSON.parse(await say(words, '/open/*', true))
+    const [target, method = 'GET'] = words.toReversed()
+    t.match(told, { version: '1.2.3', method, target, kind, why }, words.join(' '))
   }
 })

@@ -5,6 +5,7 @@ import t from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
 import { createSigner } from '../../simulator/signer.ts'
 import { explain } from '../../src/cli/explain.ts'
+import type { Explanation } from '../../src/cli/record.ts'
 import { loadConfig, type Environment } from '../../src/config/config.ts'
 import { accessTokenFor, albTokenFor, startIdp } from '../fixtures/idp.ts'
 import { ALICE, ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
@@ -103,6 +104,38 @@ t.test(
     t.equal((await run(['-'], token, anyIssuer)).code, 0)
   },
 )
+
+t.test('a program is told the same, and no token either', async t => {
+  const told = async (...how: Parameters<typeof run>) => {
+    const { code, output } = await run(...how)
+    t.notOk(output.includes(token), 'without the token')
+    return { code, ...(JSON.parse(output) as Explanation) }
+  }
+  const fine = await told(['--json', '-'])
+  t.match(fine, {
+    ...{ code: 0, version: '1.2.3', goesOn: true, notes: [/^at 20/] },
+    parts: [
+      { part: 'request', checks: [] },
+      { part: 'alb' },
+      { part: 'access_token', notes: [{ mark: 'note', text: /ACCESS_TOKEN=ignore/ }] },
+      { part: 'identity' },
+      { part: 'verdict' },
+    ],
+    verdict: { outcome: 'authenticated', user: 'alice@example.com', expiresAt: /^20.*Z$/ },
+  })
+  t.ok(fine.parts[1]?.checks.every(({ fate }) => fate === 'held' || fate === 'unasked'))
+  t.match(await told(['--json', '--at', '2100-01-01', '-']), {
+    ...{ code: 1, goesOn: false },
+    verdict: { outcome: 'rejected', status: 401, reason: 'token_expired', source: 'alb' },
+  })
+  const report = { ENFORCEMENT: 'report', ALB_CLIENT_IDS: 'other' }
+  t.match(await told(['--json', '-'], token, report), {
+    ...{ code: 0, goesOn: true },
+    verdict: { outcome: 'anonymous', forgiven: 'client_mismatch' },
+  })
+  const path = await run(['path', '--json', 'GET', '/a'])
+  t.match(JSON.parse(path.output), { kind: 'guarded', method: 'GET', target: '/a' })
+})
 
 t.test('what is no token is read as one that should be', async t => {
   for (const input of ['opaque', 'a.b.c', Buffer.from('[]').toString('base64url')]) {

@@ -70,7 +70,8 @@ t.test('what was not reached at all is one line', t => {
 
 t.test('a refusal has its status, its reason and its meaning', t => {
   const text = write(page => {
-    page.head('Head')
+    page.head('verdict', 'Head')
+    page.verdict({ outcome: 'anonymous' })
     t.equal(page.refused(rejected('not_allowed')), 1)
   })
   t.match(text, /^\nHead\n {2}✗ 403 not_allowed: The user matches neither/)

@@ -127,6 +127,15 @@ t.test(
         ...{ args: ['explain', '-'], code: 0, says: /✓ authenticated as/ },
       },
       {
+        is: 'for a program',
+        input: asked((d, a) => `Host: a\nX-Amzn-Oidc-Data: ${d}\nX-Amzn-Oidc-Accesstoken: ${a}`),
+        ...{
+          args: ['explain', '--json', '-'],
+          code: 0,
+          says: /"goesOn": true[^]*"access_binding"/,
+        },
+      },
+      {
         is: 'the token alone, in a file',
         ...{ args: ['explain', join(folder, 'token')], code: 1, says: /✗ sent: token_missing/ },
       },
