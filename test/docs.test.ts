@@ -4,7 +4,7 @@
  * `npm run docs` writes them; this test fails when they differ. Prose around them is nobody's to
  * compare, so what can be listed is listed here.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { Registry, type MetricObject } from 'prom-client'
 import t from 'tap'
 import { picture } from '../scripts/picture.ts'
@@ -114,4 +114,11 @@ for (const { file, section, content } of DOCUMENTS) {
 t.test('docs/overview.svg is the picture that scripts/picture.ts draws', async t => {
   if (isWriting) writeFileSync('docs/overview.svg', picture())
   t.equal(readFileSync('docs/overview.svg', 'utf8'), picture(), 'run npm run docs')
+})
+
+t.test('every folder of src has its row in docs/ARCHITECTURE.md', async t => {
+  const text = readFileSync('docs/ARCHITECTURE.md', 'utf8')
+  const rows = [...text.matchAll(/^\| `(\w+)\/` \|/gm)].map(([, folder]) => folder)
+  const folders = readdirSync('src', { withFileTypes: true }).filter(each => each.isDirectory())
+  t.same(rows.sort(), folders.map(({ name }) => name).sort())
 })

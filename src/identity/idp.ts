@@ -2,7 +2,7 @@
  * What each identity provider does differently, as one row each: the defaults that `IDP` sets. Every
  * one of them can still be set by its own variable.
  *
- * @see FACTS 1.11; the vendors' documents named in the rows
+ * @see docs/identity-providers.md
  */
 
 export interface IdpDefaults {

@@ -23,7 +23,7 @@ const DISGUISED = /[/\\.;%?#]|[^\x20-\x7e]/
  * A `%25` is refused with the rest, and with it every double encoding.
  *
  * @param path The request target up to its first `?`, as received.
- * @see THREATS T-50…T-63; oauth2-proxy GHSA-pxq7-h93f-9jrg, fastify-reply-from GHSA-2q7r-29rg-6m5h
+ * @see oauth2-proxy GHSA-pxq7-h93f-9jrg, fastify-reply-from GHSA-2q7r-29rg-6m5h
  */
 export function isCanonical(path: string): boolean {
   if (!path.startsWith('/') || AMBIGUOUS.test(path)) return false

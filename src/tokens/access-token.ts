@@ -5,7 +5,7 @@
  * An opaque token is no claim to anything; but a token that looks like a JWT must be a good one. A bad
  * signature is never taken for "opaque": that would let an attacker switch a user's groups off.
  *
- * @see RFC 9068 §4, RFC 8725 §3; THREATS T-10…T-12
+ * @see RFC 9068 §4, RFC 8725 §3
  */
 import type { KeyObject } from 'node:crypto'
 import { jwtVerify } from 'jose'

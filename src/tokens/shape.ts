@@ -5,7 +5,7 @@
  * lenient decoders let through (spaces, `+` and `/`, stray trailing bits, half a padding) would let
  * one valid token be spelled in any number of ways and is refused. Nothing here is believed yet.
  *
- * @see RFC 7515 §3.1, RFC 4648 §3.5 (canonical trailing bits), §5; FACTS 1.2
+ * @see RFC 7515 §3.1, RFC 4648 §3.5 (canonical trailing bits), §5; ADR 2
  */
 import type { Claims } from '../core/identity.ts'
 

@@ -2,8 +2,8 @@
  * Tokens that were verified, until they expire. Only successes: a refusal is always worked out anew.
  *
  * The key is the token's signature segment, and the whole token is compared before an entry is used:
- * two tokens never meet in one entry, whatever an attacker makes of the key (THREATS T-21). Because a
- * token has one spelling at most twice (padded or not), nobody can fill the cache with variants.
+ * two tokens never meet in one entry, whatever an attacker makes of the key. A token has two spellings
+ * at most, padded or not, so nobody can fill the cache with variants of one.
  */
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../core/clock.ts'
