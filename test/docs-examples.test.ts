@@ -4,11 +4,14 @@
  * named is one.
  */
 import { existsSync, readFileSync } from 'node:fs'
+import { Registry } from 'prom-client'
 import t from 'tap'
 import { run } from '../src/cli/cli.ts'
 import { HELP } from '../src/cli/help.ts'
 import { ConfigFault, loadConfig, type Environment } from '../src/config/config.ts'
 import { SETTINGS } from '../src/config/settings.ts'
+import { createMetrics } from '../src/observe/metrics.ts'
+import { MARKER_COOKIE } from '../src/session/session.ts'
 import { blocksOf, documents, filesIn, proseOf } from './fixtures/documents.ts'
 import { createTerminal } from './fixtures/terminal.ts'
 
@@ -192,4 +195,31 @@ t.test('every variable that a document names is a setting, or known to be anothe
     t.same([...new Set(unknown)], [], file)
   }
   t.notOk(VARIABLES.has('ALB_ARN') || tools.has('ALB_ARN'), 'a misspelt one would be noticed')
+})
+
+/** Every series of our own on the metrics page. */
+async function seriesNames(): Promise<ReadonlySet<string>> {
+  const registry = new Registry()
+  createMetrics(registry, {
+    ...{ upstreamConnections: () => 0, webSockets: () => 0, isDraining: () => false },
+    ...{ isUnsafe: false, version: '', node: '' },
+  })
+  const metrics = await registry.getMetricsAsJSON()
+  return new Set(
+    metrics.flatMap(({ name }) => ['', '_bucket', '_sum', '_count'].map(end => name + end)),
+  )
+}
+
+t.test('every metric that a document names is on the page', async t => {
+  const names = await seriesNames()
+  for (const { file, text } of TEXTS) {
+    const named = text.match(/\balb_auth_[a-z_]+[a-z]\b/g) ?? []
+    t.same(
+      [...new Set(named)].filter(name => !names.has(name) && name !== MARKER_COOKIE),
+      [],
+      file,
+    )
+  }
+  t.ok(names.has('alb_auth_decision_duration_seconds_bucket'))
+  t.notOk(names.has('alb_auth_rejection_total'), 'a misspelt one would be noticed')
 })

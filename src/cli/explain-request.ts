@@ -39,7 +39,7 @@ export async function explainRequest(
   // Counted once scrubbing is over, and only then are tokens looked at.
   const isAsked = decision.stripped !== undefined
 
-  page.head('request', 'The request (§1, §2)')
+  page.head('request', 'The request')
   if (!isWhole) page.mark('note', 'no request line: taken for GET /')
   if (decision.admitted === undefined) {
     page.mark('bad', `refused before it is judged: ${refusal?.detail ?? 'as it stands'}`)
@@ -49,7 +49,7 @@ export async function explainRequest(
     page.mark('note', [route, ...why].join('; '))
   }
 
-  page.head('alb', "The load balancer's token (x-amzn-oidc-data, §4)")
+  page.head('alb', "The load balancer's token (x-amzn-oidc-data)")
   if (data === undefined && isAsked) {
     page.mark('bad', 'none was sent')
     page.say(
@@ -58,13 +58,13 @@ export async function explainRequest(
   } else {
     page.steps(walk('alb', failed, isAsked), refusal, evidence)
   }
-  page.head('access_token', "The identity provider's access token (x-amzn-oidc-accesstoken, §5)")
+  page.head('access_token', "The identity provider's access token (x-amzn-oidc-accesstoken)")
   const isAlbProven = data !== undefined && isAsked && subjectOf(failed) !== 'alb'
   await explainAccess(access, { gate, page, evidence, refusal, isAlbProven })
-  page.head('identity', 'The identity (§6)')
+  page.head('identity', 'The identity')
   const isProven = isAlbProven && subjectOf(failed) !== 'access_token'
   page.steps(walk('identity', failed, isProven), refusal, evidence)
-  page.head('verdict', 'The verdict (§7)')
+  page.head('verdict', 'The verdict')
   return tellVerdict(decision, page)
 }
 
@@ -150,7 +150,7 @@ export async function explainAccessToken(
     ...about,
     ...{ alb: undefined, access: readLeniently(token), identityHeader: undefined },
   }
-  page.head('access_token', "The identity provider's access token (§5)")
+  page.head('access_token', "The identity provider's access token")
   if (about.config.accessToken === 'ignore') {
     page.mark('note', 'ACCESS_TOKEN=ignore: the sidecar would not look at it')
   }

@@ -197,7 +197,7 @@ t.test('what is told of a request is what the gate decides about it', async t =>
       headers: [DATA, 'a.b.c', ACCESS, access()],
       environment: REQUIRED,
       code: 1,
-      says: ['✗ three canonical', '§5)\n  · not reached', '§6)\n  · not reached'],
+      says: ['✗ three canonical', 'accesstoken)\n  · not reached', 'The identity\n  · not reached'],
     },
     {
       is: 'a user who is not allowed',
