@@ -164,6 +164,28 @@ t.test('a head that is none is answered 502, and with nothing of it', async t =>
     ['another coding', ok('Transfer-Encoding: gzip')],
     ['another coding before chunked', ok('Transfer-Encoding: gzip, chunked') + '0\r\n\r\n'],
     ['another coding after chunked', ok('Transfer-Encoding: chunked, gzip')],
+    ['a length that could be octal', ok('Content-Length: 02')],
+    ['a length behind a space', ok('Content-Length : 2')],
+    ['a length behind a vertical tab', ok('Content-Length:\x0b2')],
+    ['a coding behind a space', ok('Transfer-Encoding : chunked') + '0\r\n\r\n'],
+    ['a coding behind a vertical tab', ok('Transfer-Encoding:\x0bchunked') + '0\r\n\r\n'],
+    ['a coding behind a NUL', ok('Transfer-Encoding: chunked\0') + '0\r\n\r\n'],
+    ['a coding in quotes', ok('Transfer-Encoding: "chunked"') + '0\r\n\r\n'],
+    ['a coding twice', ok('Transfer-Encoding: chunked', 'Transfer-Encoding: chunked')],
+    ['a coding and nothing', ok('Transfer-Encoding: chunked,')],
+    ['identity', ok('Transfer-Encoding: identity', 'Content-Length: 2')],
+    ['a folded coding', ok('Transfer-Encoding:\r\n chunked') + '0\r\n\r\n'],
+    // RFC 9112 §6.1: a 1.0 that has a coding was made by somebody who does not know what it is.
+    ['chunks in HTTP/1.0', head('HTTP/1.0 200 OK', 'Transfer-Encoding: chunked') + '0\r\n\r\n'],
+    ['100 with a body', lines('HTTP/1.1 100 Continue', 'Content-Length: 2') + 'ok' + OK],
+    ['103 in chunks', lines('HTTP/1.1 103 Hints', 'Transfer-Encoding: chunked') + OK],
+    ['bare LFs', 'HTTP/1.1 200 OK\nX-Leak: 1\nContent-Length: 2\n\nok'],
+    ['one bare LF', 'HTTP/1.1 200 OK\r\nX-Leak: 1\nContent-Length: 2\r\n\r\nok'],
+    ['bare CRs', 'HTTP/1.1 200 OK\rContent-Length: 2\r\n\r\nok'],
+    ['CRLF in front', `\r\n${OK}`],
+    ['a version that is none', lines('HTTP/1.2 200 OK', 'Content-Length: 2') + 'ok'],
+    ['DEL in a value', ok('X-A: b\x7f', 'Content-Length: 2')],
+    ['a high byte in a name', ok('X-\xe9: b', 'Content-Length: 2')],
     ['a folded header', ok('X-A: b\r\n c', 'Content-Length: 2')],
     ['a space before the colon', ok('X-A : b', 'Content-Length: 2')],
     ['no colon', ok('X-A', 'Content-Length: 2')],
@@ -310,6 +332,18 @@ t.test('an answer that breaks off breaks off for the client', async t => {
     ['between two chunks, reset', rst(`${chunks}4\r\nhell\r\n`)],
     ['a chunk size that is none', thenClose(`${chunks}4\r\nhell\r\nxyz\r\n`)],
     ['a chunk longer than it says', thenClose(`${chunks}2\r\nhell\r\n0\r\n\r\n`)],
+    ['a chunk size beyond 2^53', thenClose(`${chunks}4\r\nhell\r\n20000000000001\r\nx`)],
+    ['a chunk size beyond 2^64', thenClose(`${chunks}4\r\nhell\r\n10000000000000001\r\nx`)],
+    ['a chunk size in C', thenClose(`${chunks}4\r\nhell\r\n0x1\r\nx\r\n0\r\n\r\n`)],
+    ['a negative chunk size', thenClose(`${chunks}4\r\nhell\r\n-1\r\nx\r\n0\r\n\r\n`)],
+    ['a bare LF behind a chunk size', thenClose(`${chunks}4\r\nhell\r\n1\nx\r\n0\r\n\r\n`)],
+    ['a bare LF behind a chunk', thenClose(`${chunks}4\r\nhell\n0\r\n\r\n`)],
+    ['a bare CR in an extension', thenClose(`${chunks}4;a\rb\r\nhell\r\n0\r\n\r\n`)],
+    ['an endless extension', thenClose(`${chunks}4\r\nhell\r\n1;${'x'.repeat(20_000)}`)],
+    ['endless trailers', thenClose(`${chunks}4\r\nhell\r\n0\r\n${'X: y\r\n'.repeat(4_000)}\r\n`)],
+    ['a folded trailer', thenClose(`${chunks}4\r\nhell\r\n0\r\nX: y\r\n z\r\n\r\n`)],
+    ['a bare LF behind a trailer', thenClose(`${chunks}4\r\nhell\r\n0\r\nX: y\n\r\n`)],
+    ['the next answer for trailers', thenClose(`${chunks}4\r\nhell\r\n0\r\n${OK}`)],
   ]
   for (const [what, answer] of rows) {
     recorder.answer = answer
@@ -329,6 +363,9 @@ t.test('an answer to nobody is nobody’s', async t => {
     ['a body longer than its length', `${OK}evil`],
     ['a body behind a 204', lines('HTTP/1.1 204 No Content', 'Content-Length: 4') + evil],
     ['a body behind a 304', lines('HTTP/1.1 304 Not Modified', 'Content-Length: 4') + evil],
+    // Its sender may take what follows for the body.
+    ['a body promised by a 204', lines('HTTP/1.1 204 No Content', 'Content-Length: 44'), evil],
+    ['chunks promised by a 304', lines('HTTP/1.1 304 Not', 'Transfer-Encoding: chunked'), evil],
     ['half a second answer later', OK, 'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n'],
   ]
   for (const [what, answer, later = ''] of rows) {
@@ -346,6 +383,16 @@ t.test('an answer to nobody is nobody’s', async t => {
       t.match(await ask(), { status: 200, body: 'ok', whole: true }, `${what}: the ${nth} is well`)
     }
   }
+  // What node reads at once ends with the first of them; the second is there to be read already.
+  const whole = 65_536 - lines('HTTP/1.1 200 OK', 'Content-Length: 65000').length
+  recorder.answer = lines('HTTP/1.1 200 OK', `Content-Length: ${whole}`) + 'x'.repeat(whole) + evil
+  const signedIn = `X-Amzn-Oidc-Data: ${tokens.get(rig)!}`
+  const two = open(tag())
+  two.write(lines(`GET ${tag()} HTTP/1.1`, HOST, signedIn))
+  t.ok(await two.until(/x{1000}HTTP\/1\.1 [^]*x{1000}$/), 'two requests, sent ahead')
+  t.notMatch(two.text(), /evil/, 'a second answer behind a whole read')
+  two.reset()
+  await isWell(t, 'a second answer behind a whole read')
   recorder.answer = evil
   t.match(await ask({ method: 'HEAD' }), { status: 200, whole: true, rest: '' }, 'a body of a HEAD')
   await isWell(t, 'a body of a HEAD')
