@@ -39,7 +39,9 @@ export interface AnswerReader {
 const HEAD =
   /^HTTP\/1\.([01]) (\d{3})(?: ([^\0\r\n]*))?((?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*)*)$/
 const TRAILER = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*$/
-const CHUNK_SIZE = /^([0-9A-Fa-f]{1,12})(?:[\t ]*;[\t\x20-\x7e\x80-\xff]*)?$/
+const CHUNK_SIZE = /^([0-9A-Fa-f]{1,12})(?:;[\t\x20-\x7e\x80-\xff]*)?$/
+/** With white space where node's parser takes it for another coding, and reads on to the end. */
+const ODD_CODING = /\r\ntransfer-encoding:(?! *chunked(?:\r\n|$))/i
 const LENGTH = /^(?:0|[1-9]\d{0,14})$/
 const BARE_LF = /[^\r]\n/
 /** Longest line that says a chunk's size, and all trailers together, in bytes. */
@@ -135,7 +137,7 @@ export function createAnswerReader(maxHeadBytes: number): AnswerReader {
     const [, minor, code, message = '', lines = ''] = found
     const status = Number(code)
     const headers = split(lines)
-    const framing = readFraming(headers)
+    const framing = readFraming(headers, lines)
     if (typeof framing === 'string') return framing
     const { length = 0, isChunked } = framing
     if (minor === '0' && isChunked) return 'a transfer coding in HTTP/1.0'
@@ -246,7 +248,7 @@ interface Framing {
   readonly persists: boolean
 }
 
-function readFraming(headers: readonly string[]): Framing | string {
+function readFraming(headers: readonly string[], lines: string): Framing | string {
   let length: number | undefined
   let isChunked = false
   let options = ''
@@ -256,7 +258,7 @@ function readFraming(headers: readonly string[]): Framing | string {
       if (length !== undefined || !LENGTH.test(value)) return 'a Content-Length that is none'
       length = Number(value)
     } else if (name.length === 17 && name.toLowerCase() === 'transfer-encoding') {
-      if (isChunked || value.toLowerCase() !== 'chunked') return 'another coding than chunked'
+      if (isChunked || ODD_CODING.test(lines)) return 'another coding than chunked'
       isChunked = true
     } else if (name.length === 10 && name.toLowerCase() === 'connection') {
       options += `,${value}`

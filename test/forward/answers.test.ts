@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import http, { type IncomingMessage } from 'node:http'
+import { Duplex } from 'node:stream'
 import fc from 'fast-check'
 import t from 'tap'
 import { createAnswerReader } from '../../src/forward/answers.ts'
@@ -68,7 +71,7 @@ const WHOLE: readonly Whole[] = [
   },
   {
     what: 'chunks with trailers, in other letters',
-    text: `${lines(OK, 'transfer-encoding: Chunked')}1 ;a\r\nx\r\n0\r\nX: y\r\nZ: z\r\n\r\n`,
+    text: `${lines(OK, 'transfer-encoding: Chunked')}1;a\r\nx\r\n0\r\nX: y\r\nZ: z\r\n\r\n`,
     head: '200 OK|transfer-encoding|Chunked',
     body: 'x',
   },
@@ -207,6 +210,10 @@ t.test('what two readers could understand differently is no answer', async t => 
     ['a coding behind a form feed', lines(OK, 'Transfer-Encoding: chunked\x0c')],
     ['a coding behind a NUL', lines(OK, 'Transfer-Encoding: chunked\0')],
     ['a coding that almost is', lines(OK, 'Transfer-Encoding: xchunked')],
+    ['a coding behind a tab', lines(OK, 'Transfer-Encoding:\tchunked')],
+    ['a coding in front of a tab', lines(OK, 'Transfer-Encoding: chunked\t')],
+    ['a coding in front of a space', lines(OK, 'Transfer-Encoding: chunked ')],
+    ['a space in front of an extension', `${lines(OK, CHUNKED)}1 ;a\r\nx\r\n`],
     ['a coding in quotes', lines(OK, 'Transfer-Encoding: "chunked"')],
     ['a coding with a parameter', lines(OK, 'Transfer-Encoding: chunked;a=b')],
     ['a coding and nothing', lines(OK, 'Transfer-Encoding: chunked,')],
@@ -263,6 +270,76 @@ t.test('what two readers could understand differently is no answer', async t => 
     const everywhere = Array.from({ length: text.length }, (_, at) => at)
     t.type(read(text, 'GET', everywhere).fault, 'string', `${what}: byte by byte`)
   }
+})
+
+/** How node's own client understands the same bytes: like `seen`, or nothing where it refuses them. */
+async function readByNode(text: string, method: string): Promise<readonly string[]> {
+  const socket = new Duplex({
+    read: () => undefined,
+    write: (_bytes, _coding, done) => {
+      done()
+    },
+  })
+  const request = http.request({ method, createConnection: () => socket, maxHeaderSize: 4_096 })
+  const closed = once(request, 'close').catch(() => undefined)
+  const seen: string[] = []
+  request.on('error', () => undefined)
+  request.on('response', (answer: IncomingMessage) => {
+    const { statusCode = 0, statusMessage = '', rawHeaders } = answer
+    let body = ''
+    answer.on('error', () => undefined)
+    answer.on('data', (piece: Buffer) => (body += piece.toString('latin1')))
+    answer.on('end', () => {
+      seen.push(`${statusCode} ${statusMessage}|${rawHeaders.join('|')}`, body)
+    })
+  })
+  request.end()
+  socket.push(Buffer.from(text, 'latin1'))
+  socket.push(null)
+  await closed
+  return seen
+}
+
+const FRAGMENTS = {
+  line: ['HTTP/1.1 200 OK', 'HTTP/1.0 200 OK', 'HTTP/1.1 204 No', 'HTTP/1.1 304 ', 'HTTP/1.1 599'],
+  header: [
+    ...['Content-Length: 5', 'content-length:0', 'Content-Length: 05', 'Content-Length: 5, 5'],
+    ...['Content-Length: +5', 'Content-Length:\t5 ', 'Content-Length: 5\x0b', 'Content-Length :5'],
+    ...[CHUNKED, 'transfer-encoding:CHUNKED', 'Transfer-Encoding: chunked,', 'Transfer-Encoding:'],
+    ...['Transfer-Encoding: gzip', 'Transfer-Encoding: \tchunked\t', 'Transfer_Encoding: chunked'],
+    ...['Connection: close', 'Connection: keep-alive', 'A: b', 'A:\xe9', 'A: \x01', ' folded', 'A'],
+    ...['A: b\nContent-Length: 0', 'A: b\rContent-Length: 0', ': b', 'A\0: b', "!#$%&'*+.^_`|~9:"],
+  ],
+  body: [
+    ...['', 'hello', '5\r\nhello\r\n0\r\n\r\n', '0\r\n\r\n', '5;a=b\r\nhello\r\n0\r\n\r\n'],
+    ...['5\nhello\n0\n\n', '5 \r\nhello\r\n0\r\n\r\n', '05\r\nhello\r\n00\r\nA: b\r\n\r\n'],
+    ...['5\r\nhello\r\n0\r\nA\r\n\r\n', '5\r\nhello6\r\n0\r\n\r\n', '0x5\r\nhello\r\n0\r\n\r\n'],
+  ],
+}
+
+/** A parser that is stricter than another can be wrong only by refusing. */
+t.test('whatever is read here, node reads the same in it', async t => {
+  let [understood, refused] = [0, 0]
+  const agrees = async (text: string, method: string) => {
+    const { seen, fault, isEnded } = read(text, method)
+    if (fault !== undefined || !isEnded) refused++
+    else {
+      understood++
+      t.same(await readByNode(text, method), seen.slice(0, 2), JSON.stringify(text))
+    }
+  }
+  for (const { text, method = 'GET' } of WHOLE) await agrees(text, method)
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom(...FRAGMENTS.line),
+      fc.array(fc.constantFrom(...FRAGMENTS.header), { maxLength: 3 }),
+      fc.constantFrom(...FRAGMENTS.body),
+      fc.constantFrom('GET', 'HEAD'),
+      (line, headers, body, method) => agrees(lines(line, ...headers) + body, method),
+    ),
+    { numRuns: 500 },
+  )
+  t.ok(understood > 0 && refused > 0)
 })
 
 t.test('what comes behind an answer is nobody’s, and condemns the connection', async t => {
