@@ -405,7 +405,8 @@ t.test('an upload goes on when there is room again', async t => {
   client.write('x'.repeat(size), () => {
     hasSentAll = true
   })
-  await until(() => rig.used[0]?.socket.writableNeedDrain === true)
+  const isFull = () => rig.used[0]?.socket.writableNeedDrain === true
+  await until(() => application !== undefined && isFull())
   t.notOk(hasSentAll)
   application?.removeAllListeners('data').on('data', () => undefined)
   application?.resume()
