@@ -2,8 +2,9 @@
  * `check`: the configuration in force, tried out, for a person or as JSON.
  */
 import { parseArgs } from 'node:util'
-import { ALB_IDLE_MS, ConfigFault, type LoadedConfig } from '../config/config.ts'
+import { ConfigFault, type LoadedConfig } from '../config/config.ts'
 import { duration, Unreadable } from '../config/readers.ts'
+import { ALB_IDLE_MS } from '../config/weaknesses.ts'
 import { expected } from '../core/expected.ts'
 import type { Severity, Warning } from '../core/warning.ts'
 import { rulesIn } from '../gate.ts'
