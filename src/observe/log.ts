@@ -37,7 +37,7 @@ export function createLog(options: LogOptions): Log {
   const base = worker === undefined ? null : { worker }
   const logger = pino(
     { level: options.level, base, timestamp: pino.stdTimeFunctions.isoTime },
-    format === 'pretty' ? prettily(destination) : destination,
+    format === 'pretty' ? prettily(asAscii(destination)) : asAscii(destination),
   )
   return {
     logger,
@@ -95,6 +95,19 @@ function fieldsOf(record: Settled) {
 
 function rounded(value: number): number {
   return Math.round(value * 1000) / 1000
+}
+
+/**
+ * JSON may hold C1 controls, by which a terminal is told what to do, and line ends of Unicode's own as
+ * they are. Here they are escaped with everything else that is not ASCII, which every reader undoes.
+ */
+function asAscii(destination: DestinationStream): DestinationStream {
+  const escaped = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return {
+    write(line: string) {
+      destination.write(line.replace(/[\x7f-\uffff]/g, escaped))
+    },
+  }
 }
 
 /** One readable line per record: time, level, message, and the rest as `key=value`. */

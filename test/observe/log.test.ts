@@ -235,6 +235,19 @@ t.test('the subject is named only when asked for and verified', t => {
   t.end()
 })
 
+t.test('no line holds anything but ASCII, in either format, and the record says the same', t => {
+  const subject = 'a\x7f\x9b2J\u0085\u2028é\u{1f600}\n'
+  const verdict = { ...ALICE, identity: { ...ALICE.identity, subject } }
+  for (const format of ['json', 'pretty'] as const) {
+    const { log, written, records } = setUp({ accessLog: 'all', logSubject: true, format })
+    log.settled({ ...SETTLED, verdict })
+    t.match(written, [/^[\x20-\x7e]+\n$/], format)
+    if (format === 'json') t.equal(records()[0]?.['subject'], subject)
+    else t.match(written, [/subject="a\\u007f\\u009b2J\\u0085\\u2028\\u00e9\\ud83d\\ude00\\n"/])
+  }
+  t.end()
+})
+
 t.test('a path is written up to 256 characters', t => {
   for (const length of [255, 256, 257, 10_000]) {
     const { log, records } = setUp({ accessLog: 'all' })
