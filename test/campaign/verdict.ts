@@ -1,0 +1,69 @@
+/**
+ * What must hold for every request that arrived: somebody let it in, by a name that we wrote or on an
+ * open path by none; and nothing else arrived.
+ */
+import { fold } from '../attack/oracle.ts'
+import type { FramedRequest } from '../fixtures/recorder.ts'
+import { SMUGGLED_PATH } from './attack.ts'
+import type { Reading } from './upstream.ts'
+
+export type Harm = 'bypass' | 'desynchronisation' | 'crash' | 'hang'
+
+export interface Finding {
+  readonly harm: Harm
+  readonly what: string
+}
+
+/** What the sidecar may say of identity: values by the folded name. */
+export type Assertable = Readonly<Record<string, readonly string[]>>
+
+/** What is wrong with a request, as it was on the wire or as an application read it. */
+export function findingsIn(request: Reading, assertable: Assertable): Finding[] {
+  const { method, target, headers } = request
+  const who = `${method} ${target.slice(0, 120)}`
+  const said = headers.filter(([name]) => isOwned(name, assertable))
+  const foreign = said.filter(([name, value]) => assertable[fold(name)]?.includes(value) !== true)
+  const users = said.filter(([name]) => fold(name) === 'x-forwarded-user')
+  const isNamed = users.length === 1
+  const isOpen = target.startsWith('/open/')
+  const found: Finding[] = foreign.map(([name, value]) => ({
+    harm: 'bypass',
+    what: `${who} says ${name}: ${value.slice(0, 60)}`,
+  }))
+  if (!isNamed && !isOpen) found.push({ harm: 'bypass', what: `${who} arrived without a name` })
+  if (target.startsWith(SMUGGLED_PATH) && !isNamed) {
+    found.push({ harm: 'desynchronisation', what: `${who} was never judged` })
+  }
+  return found
+}
+
+function isOwned(name: string, assertable: Assertable): boolean {
+  const folded = fold(name)
+  return Object.hasOwn(assertable, folded) || folded.startsWith('x-amzn-oidc-')
+}
+
+/** A request off the wire in the terms of an application. */
+export function readingOf({ line, headers, body, trailers }: FramedRequest): Reading {
+  const [method = '', target = ''] = line.split(' ')
+  const pairs = [...headers, ...trailers].map(header => {
+    const at = header.indexOf(':')
+    return [header.slice(0, at), header.slice(at + 1).trim()] as const
+  })
+  return { method, target, headers: pairs, bytes: body.length }
+}
+
+/**
+ * Whether what is left on a connection is the beginning of one request: a head that is not whole, or
+ * one that declares, in one way, more body than came. Anything else is read differently by somebody.
+ */
+export function isBeginning(rest: string): boolean {
+  const end = rest.indexOf('\r\n\r\n')
+  if (!/^[A-Z-]*(?: |$)/.test(rest)) return false
+  if (end < 0) return true
+  const head = rest.slice(0, end)
+  const lengths = [...head.matchAll(/^content-length: *(\d+)\r?$/gim)]
+  const codings = [...head.matchAll(/^transfer-encoding: *(.*?)\r?$/gim)]
+  if (lengths.length + codings.length !== 1) return false
+  if (codings.length === 1) return codings[0]?.[1] === 'chunked'
+  return rest.length - end - 4 < Number(lengths[0]?.[1])
+}
