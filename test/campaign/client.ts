@@ -9,9 +9,6 @@ import type { Attack } from './attack.ts'
 export const END_MS = 30_000
 /** Silence after which a client has said all it will, and says so: FIN. Nothing depends on it. */
 const SILENCE_MS = 40
-/** Silence for those who wait for an answer that may never come. */
-const WAIT_MS = 250
-
 export interface Outcome {
   /** Whether the other side ended the connection before {@link END_MS}, after ours had said its last. */
   readonly ended: boolean
@@ -19,13 +16,17 @@ export interface Outcome {
   readonly text: string
 }
 
-export async function send(port: number, { pieces }: Attack): Promise<Outcome> {
+/**
+ * @param patienceMs Silence for those who wait for an answer that may never come, as after half a
+ *   request. The slower the application, the longer; nothing else depends on it.
+ */
+export async function send(port: number, { pieces }: Attack, patienceMs: number): Promise<Outcome> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
   let text = ''
   let isOver = false
   const over = new Promise<boolean>(resolve => {
     const last = setTimeout(resolve, END_MS, false)
-    let quiet = setTimeout(finish, WAIT_MS)
+    let quiet = setTimeout(finish, patienceMs)
     function finish() {
       socket.end()
     }

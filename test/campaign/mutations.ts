@@ -67,7 +67,7 @@ export function mutations(credentials: Credentials, dice: Dice, count: number): 
   ]
   return Array.from({ length: count }, (_, at) => {
     let bytes = dice.pick(good)
-    for (let left = 1 + dice.roll(4); left > 0; left--) bytes = mutate(bytes, dice)
+    for (let left = dice.once(3) ? 4 : 1; left > 0; left--) bytes = mutate(bytes, dice)
     return { family: 'mutation', name: String(at), pieces: [bytes] }
   })
 }
@@ -79,7 +79,11 @@ function mutate(bytes: string, dice: Dice): string {
   const [before, after] = [bytes.slice(0, at), bytes.slice(at)]
   switch (dice.roll(6)) {
     case 0:
-      return before + String.fromCharCode(dice.roll(256)) + after.slice(1)
+      return (
+        before +
+        String.fromCharCode(dice.once(3) ? dice.roll(256) : 0x20 + dice.roll(95)) +
+        after.slice(1)
+      )
     case 1:
       return before + after.slice(1 + dice.roll(8))
     case 2:

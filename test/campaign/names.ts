@@ -12,7 +12,7 @@ const OWNED = [
   ...['x-amzn-oidc-accesstoken', 'x-amzn-oidc-invented', 'x-client-ip'],
 ]
 const SEPARATORS = ['-', '_', '.', '~', '+', "'", '*', '|', '!', '^', '`', '$', '%', '&', '#']
-const AROUND = ['', '', '', '', ' ', '\t', '\0', '_', '-', '.', '\x7f', '\xa0']
+const AROUND = [' ', '\t', '\0', '_', '-', '.', '\x7f', '\xa0']
 
 export function names(credentials: Credentials, dice: Dice, count: number): Attack[] {
   const spell = () => {
@@ -22,7 +22,8 @@ export function names(credentials: Credentials, dice: Dice, count: number): Atta
       return letters.join('')
     })
     const joined = cased.reduce((name, word) => `${name}${dice.pick(SEPARATORS)}${word}`)
-    return `${dice.pick(AROUND)}${joined}${dice.pick(AROUND)}`
+    const around = () => (dice.once(12) ? dice.pick(AROUND) : '')
+    return `${around()}${joined}${around()}`
   }
   return Array.from({ length: count }, (_, at) => {
     const method = dice.pick(['GET', 'POST', 'HEAD', 'OPTIONS'])

@@ -25,17 +25,22 @@ export function pipelines(credentials: Credentials, dice: Dice, count: number): 
       lines(...guardedHead('PUT', credentials), 'Transfer-Encoding: chunked') +
       chunked('a', SMUGGLED, 'b'),
     () => lines(...openHead('POST'), 'Expect: 100-continue', 'Content-Length: 3') + 'abc',
-    () => lines(...openHead('GET'), 'Content-Length: 4', 'Content-Length: 4') + 'abcd',
-    () => lines(...openHead('GET'), 'Transfer-Encoding: xchunked') + chunked(SMUGGLED),
     () => lines(...openHead('GET'), 'Upgrade: websocket', 'Connection: Upgrade'),
     () => lines('GET /open/../a HTTP/1.1', 'Host: a'),
     () => lines('GET /open/a HTTP/1.0', 'Connection: keep-alive'),
-    () => lines(...openHead('GET'), 'Connection: close') + SMUGGLED,
     () => '\r\n\r\n',
     () => SMUGGLED,
   ]
+  // One of these ends the connection, and those before it that are not answered yet.
+  const unreadable: readonly (() => string)[] = [
+    () => lines(...openHead('GET'), 'Connection: close') + SMUGGLED,
+    () => lines(...openHead('GET'), 'Content-Length: 4', 'Content-Length: 4') + 'abcd',
+    () => lines(...openHead('GET'), 'Transfer-Encoding: xchunked') + chunked(SMUGGLED),
+  ]
   return Array.from({ length: count }, (_, at) => {
-    const parts = Array.from({ length: 2 + dice.roll(6) }, () => dice.pick(requests)())
+    const parts = Array.from({ length: 2 + dice.roll(6) }, () =>
+      dice.pick(dice.once(12) ? unreadable : requests)(),
+    )
     return { family: 'pipeline', name: String(at), pieces: cut(parts.join(''), dice) }
   })
 }

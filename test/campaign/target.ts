@@ -13,8 +13,8 @@ export interface Target {
   readonly letThrough: () => Promise<number | undefined>
   /** Whether the process that was started is the one that answers. */
   readonly isAlive: () => Promise<boolean>
-  /** Starts it again after it has died, on the same port or another. */
-  readonly restart?: () => Promise<number>
+  /** Starts it again after it has died, on another port; the sidecar is not given a second chance. */
+  readonly restart?: () => Promise<void>
   readonly close: () => Promise<void>
 }
 

@@ -29,6 +29,8 @@ export interface Upstream {
   readonly takeFramed: () => FramedRequest[]
   /** What is left, unread, on each connection that has ended since the last time. */
   readonly takeLeftovers: () => string[]
+  /** How many connections are in the middle of a request. */
+  readonly unfinished: () => number
   /** Takes what the application said it read; for the recorder, nothing. */
   readonly takeReadings: () => Reading[]
   readonly close: () => Promise<void>
@@ -39,6 +41,7 @@ const PYTHON = '/usr/bin/python3'
 export async function startUpstream(kind: Kind): Promise<Upstream> {
   const application = kind === 'recorder' ? undefined : await startApplication(kind)
   const sockets = new Set<Socket>()
+  const unfinished = new Set<Socket>()
   let bytes = 0
   let framed: FramedRequest[] = []
   let leftovers: string[] = []
@@ -52,6 +55,8 @@ export async function startUpstream(kind: Kind): Promise<Upstream> {
       behind?.write(chunk)
       const read = readRequests(rest + chunk.toString('latin1'))
       rest = read.rest
+      if (rest === '') unfinished.delete(socket)
+      else unfinished.add(socket)
       framed.push(...read.requests)
       if (behind !== undefined) return
       for (const { line } of read.requests) {
@@ -69,6 +74,7 @@ export async function startUpstream(kind: Kind): Promise<Upstream> {
     socket.on('error', () => behind?.destroy())
     socket.on('close', () => {
       sockets.delete(socket)
+      unfinished.delete(socket)
       behind?.destroy()
       if (rest !== '') leftovers.push(rest)
     })
@@ -92,6 +98,7 @@ export async function startUpstream(kind: Kind): Promise<Upstream> {
       leftovers = []
       return taken
     },
+    unfinished: () => unfinished.size,
     takeReadings: () => application?.take() ?? [],
     close: async () => {
       for (const socket of sockets) socket.destroy()

@@ -53,17 +53,22 @@ export function readingOf({ line, headers, body, trailers }: FramedRequest): Rea
 }
 
 /**
- * Whether what is left on a connection is the beginning of one request: a head that is not whole, or
- * one that declares, in one way, more body than came. Anything else is read differently by somebody.
+ * What is left on a connection, as the beginning of one request: the head of it when that is whole, and
+ * declares in one way more body than came; nothing when the head is not whole either.
+ *
+ * @returns `unreadable` for anything else: somebody reads it differently.
  */
-export function isBeginning(rest: string): boolean {
+export function beginningOf(rest: string): Reading | 'unreadable' | undefined {
   const end = rest.indexOf('\r\n\r\n')
-  if (!/^[A-Z-]*(?: |$)/.test(rest)) return false
-  if (end < 0) return true
-  const head = rest.slice(0, end)
-  const lengths = [...head.matchAll(/^content-length: *(\d+)\r?$/gim)]
-  const codings = [...head.matchAll(/^transfer-encoding: *(.*?)\r?$/gim)]
-  if (lengths.length + codings.length !== 1) return false
-  if (codings.length === 1) return codings[0]?.[1] === 'chunked'
-  return rest.length - end - 4 < Number(lengths[0]?.[1])
+  if (!/^[A-Z-]*(?: |$)/.test(rest)) return 'unreadable'
+  if (end < 0) return undefined
+  const [line = '', ...headers] = rest.slice(0, end).split('\r\n')
+  const reading = readingOf({ line, headers, body: rest.slice(end + 4), trailers: [] })
+  const named = (wanted: string) =>
+    reading.headers.filter(([name]) => name.toLowerCase() === wanted).map(([, value]) => value)
+  const lengths = named('content-length')
+  const codings = named('transfer-encoding')
+  if (lengths.length + codings.length !== 1) return 'unreadable'
+  const isShort = codings[0] === 'chunked' || reading.bytes < Number(lengths[0])
+  return isShort ? reading : 'unreadable'
 }
