@@ -5,7 +5,7 @@
  */
 export default test => {
   const file = test.replace(/^\.suite\/(.*)\.js$/, '$1.ts')
-  return /^test\/(e2e|attack|deploy|simulator|architecture|docs)/.test(file)
+  return /^test\/(e2e|attack|deploy|simulator|fuzz|architecture|docs)/.test(file)
     ? null
     : file.replace(/^test/, 'src').replace(/\.test\.ts$/, '.ts')
 }

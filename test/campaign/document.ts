@@ -3,12 +3,11 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import type { FamilyTally } from './lanes.ts'
-import type { Harm } from './verdict.ts'
+import { HARMS } from './verdict.ts'
 
 const FILE = 'docs/security-comparison.md'
 const BEGIN = '<!-- comparison: written by npm run test:campaign -- --compare --write -->'
 const END = '<!-- end of comparison -->'
-const HARMS: readonly Harm[] = ['bypass', 'desynchronisation', 'crash', 'hang']
 
 /** A row a family and target, a column a harm. */
 export function tableOf(tallies: readonly FamilyTally[]): string {

@@ -10,6 +10,8 @@ import { beginningOf, findingsIn, readingOf, type Finding } from './verdict.ts'
 
 /** Connections at once. */
 const AT_ONCE = 12
+/** The others are not asked to leave an application when a client has left: http-proxy never does. */
+const OTHERS_END_MS = 3_000
 /** How long a client waits for the first byte before it says that it has said all. */
 const PATIENCE_MS = { php: 5_000, wsgiref: 1_000, tornado: 500, node: 500, recorder: 250 } as const
 
@@ -28,6 +30,7 @@ export async function attackWith(
   target: Target,
   upstream: Upstream,
 ): Promise<Tally> {
+  const isOurs = target.restart === undefined
   const findings: Finding[] = []
   const answers: Record<string, number> = {}
   const before = (await target.letThrough()) ?? 0
@@ -35,10 +38,10 @@ export async function attackWith(
   let restarting: Promise<void> | undefined
   /** The others are started again when they have died, to see what else they fall to. */
   const revive = async (culprit: string) => {
-    if (target.restart === undefined || (await target.isAlive())) return
+    if (isOurs || (await target.isAlive())) return
     if (restarting !== undefined) return
     findings.push({ harm: 'crash', what: culprit })
-    restarting ??= target.restart().finally(() => {
+    restarting ??= target.restart?.().finally(() => {
       restarting = undefined
     })
   }
@@ -56,7 +59,7 @@ export async function attackWith(
   await Promise.all(Array.from({ length: AT_ONCE }, worker))
   const isAlive = await target.isAlive().catch(() => false)
   if (!isAlive) findings.push({ harm: 'crash', what: attacks[0]?.family ?? '' })
-  if (!(await settles(upstream))) {
+  if (!(await settles(upstream, isOurs ? END_MS : OTHERS_END_MS)) && isOurs) {
     findings.push({ harm: 'hang', what: `an unfinished request was left with ${upstream.kind}` })
   }
   const framed = upstream.takeFramed().map(readingOf)
@@ -65,13 +68,13 @@ export async function attackWith(
     const beginning = beginningOf(rest)
     if (typeof beginning === 'object') begun.push(beginning)
     if (beginning !== 'unreadable') continue
-    const what = `unread: ${JSON.stringify(rest.slice(0, 160))}`
-    findings.push({ harm: 'desynchronisation', what })
+    findings.push({ harm: 'unreadable', what: JSON.stringify(rest.slice(0, 160)) })
   }
   const readings = upstream.takeReadings()
-  for (const request of [...framed, ...begun, ...readings]) {
-    findings.push(...findingsIn(request, target.assertable))
-  }
+  const look = (requests: readonly Reading[]) =>
+    requests.flatMap(request => findingsIn(request, target.assertable))
+  const [onTheWire, inTheApplication] = [look([...framed, ...begun]), look(readings)]
+  findings.push(...(inTheApplication.length > onTheWire.length ? inTheApplication : onTheWire))
   const arrived = framed.length + begun.length
   const letThrough = isAlive ? await target.letThrough() : undefined
   if (letThrough !== undefined && arrived > letThrough - before) {
@@ -89,8 +92,8 @@ export async function attackWith(
  * Waits until nothing has arrived for a while, since applications say what they read a moment later,
  * and nobody is in the middle of a request whose client has left.
  */
-async function settles(upstream: Upstream): Promise<boolean> {
-  const deadline = Date.now() + END_MS
+async function settles(upstream: Upstream, patienceMs: number): Promise<boolean> {
+  const deadline = Date.now() + patienceMs
   for (let last = -1; last !== upstream.bytes() || upstream.unfinished() > 0;) {
     if (Date.now() > deadline) return false
     last = upstream.bytes()

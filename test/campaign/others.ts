@@ -30,15 +30,20 @@ export async function startOther(name: Other, upstreamPort: number): Promise<Tar
   const signer = createLastingSigner()
   const scope = createScope()
   const start = { naive: startNaive, nginx: startNginx, haproxy: startHaproxy }[name]
+  // Neither nginx's way nor HAProxy's is helped by padding.
+  const token = signer.sign(ALICE, { padding: false })
   let running = await start(signer, upstreamPort, scope)
   return {
     name,
     get port() {
       return running.port
     },
-    // Neither nginx's way nor HAProxy's is helped by padding.
-    token: signer.sign(ALICE, { padding: false }),
-    assertable: { 'x-forwarded-user': [ALICE.email], 'x-forwarded-groups': [] },
+    token,
+    assertable: {
+      'x-amzn-oidc-data': [token],
+      'x-forwarded-user': [ALICE.email],
+      'x-forwarded-groups': [],
+    },
     letThrough: () => Promise.resolve(undefined),
     isAlive: () => Promise.resolve(!running.hasEnded()),
     restart: async () => {
@@ -146,9 +151,11 @@ global
   tune.bufsize 131072
 defaults
   mode http
-  timeout connect 10s
-  timeout client 60s
-  timeout server 60s
+  timeout connect 5s
+  timeout client 5s
+  timeout server 5s
+  timeout http-request 2s
+  timeout http-keep-alive 2s
 frontend sidecar
   bind 127.0.0.1:${port}
   http-request del-header X-Forwarded-User

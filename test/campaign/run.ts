@@ -15,9 +15,8 @@ import { tableOf, writeDocument } from './document.ts'
 import { runLane, type FamilyTally, type Plan } from './lanes.ts'
 import { OTHERS } from './others.ts'
 import { KINDS, type Kind } from './upstream.ts'
-import type { Harm } from './verdict.ts'
+import { HARMS } from './verdict.ts'
 
-const HARMS: readonly Harm[] = ['bypass', 'desynchronisation', 'crash', 'hang']
 /** Enough to see what is read differently. */
 const COMPARED: readonly Kind[] = ['recorder', 'tornado']
 

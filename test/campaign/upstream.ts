@@ -53,7 +53,9 @@ export async function startUpstream(kind: Kind): Promise<Upstream> {
     socket.on('data', chunk => {
       bytes += chunk.length
       behind?.write(chunk)
-      const read = readRequests(rest + chunk.toString('latin1'))
+      // What is no ASCII in a target or a value changes nothing about where a request ends.
+      const text = chunk.toString('latin1').replace(/[\x80-\xff]/g, '?')
+      const read = readRequests(rest + text)
       rest = read.rest
       if (rest === '') unfinished.delete(socket)
       else unfinished.add(socket)

@@ -7,7 +7,12 @@ import type { FramedRequest } from '../fixtures/recorder.ts'
 import { SMUGGLED_PATH } from './attack.ts'
 import type { Reading } from './upstream.ts'
 
-export type Harm = 'bypass' | 'desynchronisation' | 'crash' | 'hang'
+/**
+ * `unreadable`: something was passed on that a strict reader of RFC 9112 refuses, and a lax one reads
+ * as it likes.
+ */
+export type Harm = (typeof HARMS)[number]
+export const HARMS = ['bypass', 'desynchronisation', 'unreadable', 'crash', 'hang'] as const
 
 export interface Finding {
   readonly harm: Harm
@@ -17,7 +22,7 @@ export interface Finding {
 /** What the sidecar may say of identity: values by the folded name. */
 export type Assertable = Readonly<Record<string, readonly string[]>>
 
-/** What is wrong with a request, as it was on the wire or as an application read it. */
+/** What is wrong with a request, as it was on the wire or as an application read it: the worst of it. */
 export function findingsIn(request: Reading, assertable: Assertable): Finding[] {
   const { method, target, headers } = request
   const who = `${method} ${target.slice(0, 120)}`
@@ -26,15 +31,14 @@ export function findingsIn(request: Reading, assertable: Assertable): Finding[] 
   const users = said.filter(([name]) => fold(name) === 'x-forwarded-user')
   const isNamed = users.length === 1
   const isOpen = target.startsWith('/open/')
-  const found: Finding[] = foreign.map(([name, value]) => ({
-    harm: 'bypass',
-    what: `${who} says ${name}: ${value.slice(0, 60)}`,
-  }))
-  if (!isNamed && !isOpen) found.push({ harm: 'bypass', what: `${who} arrived without a name` })
-  if (target.startsWith(SMUGGLED_PATH) && !isNamed) {
-    found.push({ harm: 'desynchronisation', what: `${who} was never judged` })
+  if (target.startsWith(SMUGGLED_PATH) && (foreign.length > 0 || !isNamed)) {
+    return [{ harm: 'desynchronisation', what: `${who} was never judged` }]
   }
-  return found
+  const [[name, value] = []] = foreign
+  if (name !== undefined) {
+    return [{ harm: 'bypass', what: `${who} says ${name}: ${value?.slice(0, 60) ?? ''}` }]
+  }
+  return isNamed || isOpen ? [] : [{ harm: 'bypass', what: `${who} arrived without a name` }]
 }
 
 function isOwned(name: string, assertable: Assertable): boolean {
