@@ -122,3 +122,25 @@ t.test('every folder of src has its row in docs/ARCHITECTURE.md', async t => {
   const folders = readdirSync('src', { withFileTypes: true }).filter(each => each.isDirectory())
   t.same(rows.sort(), folders.map(({ name }) => name).sort())
 })
+
+t.test('every row of SECURITY.md is held by a test that there is', t => {
+  const rows = readFileSync('SECURITY.md', 'utf8')
+    .split('\n')
+    .map(line => line.split('|').map(each => each.trim()))
+    .filter(cells => cells.at(-2)?.startsWith('test/'))
+  t.ok(rows.length > 40)
+  for (const cells of rows) {
+    const [about = '', , file = ''] = cells.slice(1)
+    const text = readFileSync(file, 'utf8')
+    if (/^(?:CVE|GHSA)-|#\d/.test(about)) t.ok(text.includes(about), `${file} names ${about}`)
+    t.match(text, /^\/\*\*/, `${file} opens with its attack`)
+  }
+  const held = new Set(rows.map(cells => cells.at(-2)))
+  const families = readdirSync('test/attack').filter(file => file.endsWith('.test.ts'))
+  t.same(
+    families.filter(file => !held.has(`test/attack/${file}`)),
+    [],
+    'and every attack is in the table',
+  )
+  t.end()
+})

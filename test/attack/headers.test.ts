@@ -233,7 +233,8 @@ t.test('one token in two values is no token', async t => {
 
 /**
  * D3: http-proxy (and both its forks) skip the event in which headers are stripped and injected for
- * requests that carry `Expect`; what a client forged there arrives (web-incoming.js:131).
+ * requests that carry `Expect`; what a client forged there arrives (web-incoming.js:131), since that is
+ * how GHSA-6x33-pw7p-hmpq was mended (http-party/node-http-proxy#1447).
  */
 t.test('a forged identity does not ride on Expect', async t => {
   for (const where of ['', '/open']) {

@@ -4,7 +4,7 @@
  * (THREATS T-33, T-43, T-76, T-77; RFC 9110 §7.6.1). Further rows are in headers.test.ts.
  *
  * @see http-party/node-http-proxy#446, #1488, #1647; http-proxy-3#28; fastify-reply-from
- * GHSA-v2v2-hph8-q5xp and GHSA-v574-6498-x57v
+ * GHSA-v2v2-hph8-q5xp
  */
 import t from 'tap'
 import { openRaw, lines, readAnswer } from '../fixtures/raw.ts'

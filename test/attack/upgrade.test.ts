@@ -737,6 +737,7 @@ t.test('more than a little before the 101 ends it', async t => {
   t.notMatch(under(path)[0]?.rest, /x/, 'which read none of it')
 })
 
+/** http-party/node-http-proxy#1468, #1439: a reset in this moment ends the process there. */
 t.test('whoever leaves before the 101 frees the application', async t => {
   for (const leave of ['reset', 'end'] as const) {
     const path = tag()

@@ -23,7 +23,6 @@ export interface Outcome {
 export async function send(port: number, { pieces }: Attack, patienceMs: number): Promise<Outcome> {
   const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true, noDelay: true })
   let text = ''
-  let isOver = false
   const over = new Promise<boolean>(resolve => {
     const last = setTimeout(resolve, END_MS, false)
     let quiet = setTimeout(finish, patienceMs)
@@ -31,7 +30,6 @@ export async function send(port: number, { pieces }: Attack, patienceMs: number)
       socket.end()
     }
     function end() {
-      isOver = true
       clearTimeout(last)
       clearTimeout(quiet)
       resolve(true)
@@ -48,7 +46,7 @@ export async function send(port: number, { pieces }: Attack, patienceMs: number)
   for (const [at, piece] of pieces.entries()) {
     // A packet of its own, as far as that can be asked for.
     if (at > 0) await sleep(1)
-    if (isOver) break
+    if (socket.destroyed) break
     socket.write(Buffer.from(piece, 'latin1'))
   }
   const ended = await over

@@ -41,7 +41,7 @@ export async function attackWith(
     if (isOurs || (await target.isAlive())) return
     if (restarting !== undefined) return
     findings.push({ harm: 'crash', what: culprit })
-    restarting ??= target.restart?.().finally(() => {
+    restarting ??= target.restart().finally(() => {
       restarting = undefined
     })
   }

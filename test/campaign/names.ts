@@ -18,8 +18,7 @@ export function names(credentials: Credentials, dice: Dice, count: number): Atta
   const spell = () => {
     const words = dice.pick(OWNED).split('-')
     const cased = words.map(word => {
-      const letters = [...word].map(each => (dice.once(3) ? each.toUpperCase() : each))
-      return letters.join('')
+      return word.replace(/[a-z]/g, each => (dice.once(3) ? each.toUpperCase() : each))
     })
     const joined = cased.reduce((name, word) => `${name}${dice.pick(SEPARATORS)}${word}`)
     const around = () => (dice.once(12) ? dice.pick(AROUND) : '')

@@ -49,6 +49,7 @@ t.test('a token is verified once', async t => {
   t.same(await lookups(), { 'alb miss': 1, 'access_token hit': 1 }, 'a new ALB token')
 })
 
+/** fastify-reply-from GHSA-v574-6498-x57v: a key made of two texts set end to end is also that of two others. */
 t.test('a pair is not served from the parts of two others', async t => {
   const { data, access, ask, refused } = caching
   const person = { person: MALLORY }

@@ -23,7 +23,7 @@ for (const { name, share, property } of PROPERTIES) {
   say(`${details.failed ? 'FAILED' : 'ok    '} ${name}: ${details.numRuns} cases  [${seconds} s]`)
   if (!details.failed) continue
   failed++
-  say(fc.defaultReportMessage(details) ?? '')
+  say(fc.defaultReportMessage(details))
 }
 say(`${cases} cases, ${failed} properties failed`)
 process.exitCode = failed === 0 ? 0 : 1

@@ -59,9 +59,8 @@ type Put = (node: ts.Node, replacement: string) => void
 
 function mutate(node: ts.Node, put: Put, source: ts.SourceFile): void {
   if (ts.isBinaryExpression(node)) mutateBinary(node, put, source)
-  else if (ts.isIfStatement(node)) (put(node.expression, 'true'), put(node.expression, 'false'))
-  else if (ts.isConditionalExpression(node))
-    (put(node.condition, 'true'), put(node.condition, 'false'))
+  else if (ts.isIfStatement(node)) decideAlways(node.expression, put)
+  else if (ts.isConditionalExpression(node)) decideAlways(node.condition, put)
   else if (ts.isPrefixUnaryExpression(node) && node.operator === ts.SyntaxKind.ExclamationToken) {
     put(node, node.operand.getText(source))
   } else if (node.kind === ts.SyntaxKind.TrueKeyword) put(node, 'false')
@@ -71,6 +70,11 @@ function mutate(node: ts.Node, put: Put, source: ts.SourceFile): void {
   else if (ts.isRegularExpressionLiteral(node)) mutateExpression(node, put)
   else if (ts.isCallExpression(node)) mutateCall(node, put, source)
   else if (ts.isExpressionStatement(node) && ts.isCallExpression(node.expression)) put(node, ';')
+}
+
+function decideAlways(condition: ts.Expression, put: Put): void {
+  put(condition, 'true')
+  put(condition, 'false')
 }
 
 function mutateBinary(node: ts.BinaryExpression, put: Put, source: ts.SourceFile): void {
