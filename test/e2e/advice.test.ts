@@ -42,7 +42,6 @@ const FILES = {
   encryptedKey: file('encrypted.key', String(encrypted)),
   absent: join(folder, 'absent'),
   keysMisnamed: join(file('misnamed/key.pem', 'x'), '..'),
-  keysBroken: join(file(`broken/${KID}.pem`, 'x'), '..'),
   keysPrivate: join(file(`private/${KID}.pem`, issued.key), '..'),
   keysNone: join(file('none/README', 'x'), '..'),
 }
@@ -161,46 +160,40 @@ const FAULTS: readonly { settings: Settings; faults: readonly RegExp[] }[] = [
     ],
   },
   {
-    settings: { TLS_SELF_SIGNED: 'true', TLS_CERT_FILE: FILES.absent, TLS_KEY_FILE: FILES.absent },
+    settings: {
+      ...{ TLS_SELF_SIGNED: 'true', TLS_CERT_FILE: FILES.absent, TLS_KEY_FILE: FILES.absent },
+      ALB_KEYS_DIR: FILES.keysMisnamed,
+    },
     faults: [
+      /^ALB_KEYS_DIR has key\.pem, which must be named <kid>\.pem: the kid is a UUID$/,
       /^TLS_SELF_SIGNED must not be true while TLS_CERT_FILE is set: drop one of them$/,
       /^TLS_CERT_FILE cannot be read: ENOENT: .*absent'$/,
       /^TLS_KEY_FILE cannot be read: ENOENT: .*absent'$/,
     ],
   },
   {
-    settings: { TLS_CERT_FILE: FILES.key, TLS_KEY_FILE: FILES.encryptedKey },
+    settings: {
+      ...{ TLS_CERT_FILE: FILES.key, TLS_KEY_FILE: FILES.encryptedKey },
+      ...{ ALB_KEYS_DIR: FILES.keysPrivate, UPSTREAM_CA: FILES.certificate },
+    },
     faults: [
+      /^ALB_KEYS_DIR has 0a3c.*\.pem, which is not one PEM public key$/,
+      /^UPSTREAM_CA holds no PEM certificate: the path of a file goes into UPSTREAM_CA_FILE$/,
       /^TLS_CERT_FILE holds no PEM certificate$/,
       /^TLS_KEY_FILE holds no PEM private key that can be read without a passphrase$/,
     ],
   },
   {
-    settings: { TLS_CERT_FILE: FILES.certificate, TLS_KEY_FILE: FILES.otherKey, WORKERS: '2' },
-    faults: [/^TLS_KEY_FILE is not the key of the first certificate in TLS_CERT_FILE$/],
-  },
-  {
-    settings: { ALB_KEYS_DIR: FILES.absent, PORT_FILE: FILES.absent, WORKERS: '65' },
+    settings: {
+      ...{ TLS_CERT_FILE: FILES.certificate, TLS_KEY_FILE: FILES.otherKey, WORKERS: '65' },
+      ...{ ALB_KEYS_DIR: FILES.absent, PORT_FILE: FILES.absent },
+    },
     faults: [
       /^PORT must not be set beside PORT_FILE: drop one of them$/,
       /^PORT_FILE cannot be read: ENOENT/,
       /^ALB_KEYS_DIR cannot be read: .*absent: ENOENT/,
       /^WORKERS must be a whole number from 1 to 64, found '65'$/,
-    ],
-  },
-  {
-    settings: { ALB_KEYS_DIR: FILES.keysMisnamed },
-    faults: [/^ALB_KEYS_DIR has key\.pem, which must be named <kid>\.pem: the kid is a UUID$/],
-  },
-  {
-    settings: { ALB_KEYS_DIR: FILES.keysBroken },
-    faults: [/^ALB_KEYS_DIR has 0a3c.*\.pem, which is not one PEM public key$/],
-  },
-  {
-    settings: { ALB_KEYS_DIR: FILES.keysPrivate, UPSTREAM_CA: FILES.certificate },
-    faults: [
-      /^ALB_KEYS_DIR has 0a3c.*\.pem, which is not one PEM public key$/,
-      /^UPSTREAM_CA holds no PEM certificate: the path of a file goes into UPSTREAM_CA_FILE$/,
+      /^TLS_KEY_FILE is not the key of the first certificate in TLS_CERT_FILE$/,
     ],
   },
 ]
