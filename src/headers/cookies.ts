@@ -53,20 +53,22 @@ function longestRun(name: string): string {
 export function withoutCookies(value: string, owned: OwnedCookies): string {
   if (!owned.mayBeIn(value)) return value
   const pieces = value.split(';')
-  const kept = pieces.filter(piece => !namesIn(piece).some(owned.has))
+  const kept = pieces.filter(piece => !names(piece, owned.has))
   if (kept.length === pieces.length) return value
   return kept.join(';').replace(/^[ \t]+/, '')
 }
 
 /**
- * Every name that some parser might find between two semicolons: the whole of it, and, as Python's
- * `http.cookies` does, each part between white space and commas.
+ * Whether any name that some parser might find between two semicolons is one of those: the whole of it,
+ * and, as Python's `http.cookies` does, each part between white space and commas.
  */
-function namesIn(piece: string): string[] {
-  return [piece, ...piece.split(/[\s,]/)].map(part => {
-    const [name = ''] = part.split('=', 1)
-    return name
-  })
+function names(piece: string, has: OwnedCookies['has']): boolean {
+  return has(nameOf(piece)) || piece.split(/[\s,]/).some(part => has(nameOf(part)))
+}
+
+function nameOf(part: string): string {
+  const [name = ''] = part.split('=', 1)
+  return name
 }
 
 /** The name as the laxest reader sees it: decoded and folded. */
