@@ -232,6 +232,13 @@ t.test('a very long name ends', t => {
   t.end()
 })
 
+t.test('where nothing is taken out, nothing is changed', t => {
+  for (const value of [' a=1', '\ta=1 ; b=2 ', ';', ' ;a=1']) {
+    t.equal(withoutCookies(value, isOwned), value, JSON.stringify(value))
+  }
+  t.end()
+})
+
 t.test('which cookies are owned is for the caller to say', t => {
   const mayBeIn = () => true
   t.equal(withoutCookies('a=1; b=2;c=3', { mayBeIn, has: () => false }), 'a=1; b=2;c=3')

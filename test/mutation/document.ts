@@ -2,7 +2,7 @@
  * Writes the figures into docs/mutation.md, between its markers, and looks up there which survivors are
  * explained.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 
 export interface FileScore {
   readonly file: string
@@ -24,6 +24,18 @@ export function survivorsIn(scores: readonly FileScore[]): string[] {
   return scores.flatMap(each => each.survivors).filter(each => !text.includes(each))
 }
 
+/** What was measured of each file the last time it was. */
+const KEPT = '.demo/mutation.json'
+
+/** Puts what was measured now beside what was measured of other files before. */
+export function merged(scores: readonly FileScore[]): readonly FileScore[] {
+  const before = existsSync(KEPT) ? (JSON.parse(readFileSync(KEPT, 'utf8')) as FileScore[]) : []
+  const all = new Map([...before, ...scores].map(each => [each.file, each]))
+  const list = [...all.values()]
+  writeFileSync(KEPT, JSON.stringify(list))
+  return list
+}
+
 /** @throws When the document has no place for them. */
 export function writeDocument(scores: readonly FileScore[]): void {
   const text = readFileSync(FILE, 'utf8')
@@ -38,6 +50,7 @@ export function writeDocument(scores: readonly FileScore[]): void {
   const totals = ['all', ...[sum(s => s.all), sum(s => s.tried), sum(s => s.killed)].map(String)]
   const table = [head, head.map(() => '---'), ...rows, totals].map(line).join('\n')
   const day = new Date().toISOString().slice(0, 10)
-  const about = `${day}, Node ${process.version}.`
+  const share = ((sum(s => s.killed) / sum(s => s.tried)) * 100).toFixed(1)
+  const about = `${day}, Node ${process.version}: ${share} % of what was tried was noticed.`
   writeFileSync(FILE, `${text.slice(0, from)}\n\n${about}\n\n${table}\n\n${text.slice(to)}`)
 }

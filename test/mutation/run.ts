@@ -4,7 +4,7 @@
  *
  *   --each N     at most so many faults a file, spread evenly over it; default 40
  *   --only TEXT  files whose name holds it
- *   --write      puts the figures into docs/mutation.md
+ *   --write      puts the figures, of other files as they were measured before, into docs/mutation.md
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -12,7 +12,7 @@ import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import ts from 'typescript'
 import { mutantsOf, type Mutant } from './operators.ts'
-import { survivorsIn, writeDocument, type FileScore } from './document.ts'
+import { merged, survivorsIn, writeDocument, type FileScore } from './document.ts'
 
 /** The folders that decide what is admitted, open, passed on and believed. */
 const FILES = [
@@ -99,8 +99,9 @@ async function run(): Promise<boolean> {
   const scores: FileScore[] = []
   for (const file of FILES.filter(each => each.includes(values.only ?? ''))) {
     scores.push(await score(file, most))
+    const all = merged(scores)
+    if (values.write) writeDocument(all)
   }
-  if (values.write) writeDocument(scores)
   const tried = scores.reduce((total, each) => total + each.tried, 0)
   const killed = scores.reduce((total, each) => total + each.killed, 0)
   const unexplained = survivorsIn(scores)

@@ -272,6 +272,10 @@ t.test('why a path is not canonical is said exactly when it is not', t => {
   ] as const
   for (const [path, why] of cases) t.match(whyNotCanonical(path), why, path)
   t.equal(whyNotCanonical('/a/b%20c'), undefined)
+  for (const path of ['/a%2eb', '/a%2Eb']) t.match(whyNotCanonical(path), 'encoded dot', path)
+  for (const path of ['/a%2fb', '/a%2Fb', '/a%5cb', '/a%5Cb']) {
+    t.match(whyNotCanonical(path), 'encoded slash or backslash', path)
+  }
   const piece = fc.constantFrom('/', '.', '%', '2', 'e', '25', ';', 'a', '\\', '#')
   fc.assert(
     fc.property(fc.array(piece), pieces => {
