@@ -26,7 +26,7 @@ function workersOf({ pid }: Program): readonly number[] {
 }
 
 async function workers(world: World): Promise<readonly Figure[]> {
-  const kills = world.isShort ? 4 : 30
+  const kills = world.isShort ? 4 : 10
   const signer = newSigner()
   const keys = await world.keyServer([signer])
   const app = await world.application()
