@@ -4,7 +4,7 @@
  *
  * The proxies take turns, A B A B …, and ratios are of turns next to each other: on a shared machine
  * nothing else can be compared. It fails when it cannot measure or an answer is wrong, not when a bar
- * is missed: it says so instead. `--quick` takes under a minute; `--write` refreshes docs/benchmarks.md.
+ * is missed: it says so instead. `--quick` takes a minute or two, more on a busy machine; `--write` refreshes docs/benchmarks.md.
  */
 
 import { writeFileSync } from 'node:fs'
@@ -29,8 +29,11 @@ interface Measured extends Case {
   readonly theirs: readonly number[]
 }
 
-/** Rounds before the first that counts: compiling costs more than serving does. */
-const WARM_UPS = 3
+/**
+ * Of each case at each proxy before the first round: compiling costs more than serving does, and what is
+ * compiled is decided by how often it ran, which on a busy machine says nothing about how long.
+ */
+const WARM_UP_REQUESTS = 12_000
 const QUICK = { rounds: 5, turnMs: 800 }
 const FULL = { rounds: 9, turnMs: 2_500 }
 
@@ -119,18 +122,20 @@ async function takeTurns(
 ): Promise<readonly Measured[]> {
   const none: readonly number[] = []
   const measured = CASES.map(row => ({ ...row, ours: [...none], theirs: [...none] }))
-  for (let round = 1 - WARM_UPS; round <= rounds; round++) {
-    for (const row of measured) {
-      row.ours.push(await measure(ours, row, turnMs))
-      row.theirs.push(await measure(theirs, row, turnMs))
+  say('warming up')
+  for (const row of measured) {
+    for (const proxy of [ours, theirs]) {
+      await measure(proxy, row, { forMs: 0, requests: WARM_UP_REQUESTS })
     }
-    say(round < 1 ? 'warming up' : `round ${round} of ${rounds}`)
   }
-  return measured.map(row => ({
-    ...row,
-    ours: row.ours.slice(WARM_UPS),
-    theirs: row.theirs.slice(WARM_UPS),
-  }))
+  for (let round = 1; round <= rounds; round++) {
+    for (const row of measured) {
+      row.ours.push(await measure(ours, row, { forMs: turnMs, requests: 0 }))
+      row.theirs.push(await measure(theirs, row, { forMs: turnMs, requests: 0 }))
+    }
+    say(`round ${round} of ${rounds}`)
+  }
+  return measured
 }
 
 /** By linear interpolation between the two nearest; `q` from 0 to 1. */
@@ -179,7 +184,7 @@ ${results}
 | machine | ${cpus().length} × ${cpus()[0]?.model.trim() ?? 'unknown'}, Linux ${release()}, load average ${loadavg()[0]?.toFixed(1) ?? ''} |
 | Node | ${process.version} |
 | pinned | ${canPin ? `proxies to CPU ${PROXY_CPU}, load and application to CPU ${OTHER_CPU}` : 'nothing: no `taskset`, or no two CPUs'} |
-| turns | ${rounds} rounds of ${turnMs / 1000} s a case and proxy, after ${WARM_UPS} to warm up |
+| turns | ${rounds} rounds of ${turnMs / 1000} s a case and proxy, after ${WARM_UP_REQUESTS} requests to warm up |
 
 Every answer was the right one, or there would be no table. The requests are a GET with the headers of
 an ALB and two 2 KB shards of its session cookie; on the guarded path also the ALB's own three, with a

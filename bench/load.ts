@@ -53,13 +53,23 @@ function requestOf({ path, oidc }: Exchange): Buffer {
   return Buffer.from(`GET ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n`, 'latin1')
 }
 
+/** How long one goes on: until both are reached. */
+export interface Turn {
+  readonly forMs: number
+  readonly requests: number
+}
+
 /**
- * Keeps the proxy busy with one kind of request for `forMs`.
+ * Keeps the proxy busy with one kind of request for a turn.
  *
  * @returns Microseconds of CPU that one request cost its process.
  * @throws When an answer is wrong, or none comes in five seconds.
  */
-export async function measure(proxy: Process, exchange: Exchange, forMs: number): Promise<number> {
+export async function measure(
+  proxy: Process,
+  exchange: Exchange,
+  { forMs, requests }: Turn,
+): Promise<number> {
   const port = Number(new URL(proxy.url).port)
   const sockets = Array.from({ length: CONNECTIONS }, () => connect(port, '127.0.0.1'))
   try {
@@ -67,32 +77,30 @@ export async function measure(proxy: Process, exchange: Exchange, forMs: number)
     await sleep(SETTLE_MS)
     const request = requestOf(exchange)
     const until = performance.now() + forMs
+    let answered = 0
+    const isOver = () => ++answered >= requests && performance.now() >= until
     const before = cpuMicros(proxy.pid)
-    const answered = await Promise.all(
-      sockets.map(socket => converse(socket, request, exchange, until)),
-    )
-    const micros = cpuMicros(proxy.pid) - before
-    return micros / answered.reduce((sum, count) => sum + count, 0)
+    await Promise.all(sockets.map(socket => converse(socket, request, exchange, isOver)))
+    return (cpuMicros(proxy.pid) - before) / answered
   } finally {
     for (const socket of sockets) socket.destroy()
   }
 }
 
-/** One request after the other on one connection. @returns How many were answered. */
+/** One request after the other on one connection, until `isOver`, which is asked after each answer. */
 function converse(
   socket: Socket,
   request: Buffer,
   { status, body }: Exchange,
-  until: number,
-): Promise<number> {
+  isOver: () => boolean,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const start = `HTTP/1.1 ${status} `
-    let answered = 0
     let received = ''
     socket.setNoDelay().setEncoding('latin1')
     socket.setTimeout(ANSWER_WITHIN_MS, () => socket.destroy(new Error('no answer in time')))
     socket.once('error', reject).once('close', () => {
-      reject(new Error(`the connection was closed after ${answered} answers`))
+      reject(new Error(`the connection was closed before its time`))
     })
     socket.on('data', (chunk: string) => {
       received += chunk
@@ -102,9 +110,8 @@ function converse(
         return
       }
       received = ''
-      answered++
-      if (performance.now() < until) socket.write(request)
-      else resolve(answered)
+      if (isOver()) resolve()
+      else socket.write(request)
     })
     socket.write(request)
   })
