@@ -63,4 +63,7 @@ async function run(): Promise<boolean> {
   return findings.length === 0 && sent > 0
 }
 
+// What was started ends with us.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130))
+
 process.exitCode = (await run()) ? 0 : 1
