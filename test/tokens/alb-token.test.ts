@@ -154,6 +154,7 @@ t.test('a token wrong in several ways is refused for the first of the contract',
       reason: 'token_too_large',
       payload: { filler: 'x'.repeat(MAX_TOKEN_BYTES) },
     },
+    { check: 'alb_shape', reason: 'token_malformed', spoil: token => `${token}.` },
     {
       check: 'alb_shape',
       reason: 'token_malformed',
