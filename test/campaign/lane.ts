@@ -81,8 +81,10 @@ export async function attackWith(
     const what = `${arrived} arrived, ${letThrough - before} were let through`
     findings.push({ harm: 'desynchronisation', what })
   }
-  if (readings.length > arrived) {
-    const what = `${upstream.kind} read ${readings.length} requests, ${arrived} were sent`
+  const mayBeRead = arrived + upstream.unread
+  upstream.unread = Math.max(0, upstream.unread + framed.length - readings.length)
+  if (readings.length > mayBeRead) {
+    const what = `${upstream.kind} read ${readings.length} requests, ${mayBeRead} were sent`
     findings.push({ harm: 'desynchronisation', what })
   }
   return { sent: attacks.length, arrived, read: readings.length, answers, findings }

@@ -33,6 +33,8 @@ export interface Upstream {
   readonly unfinished: () => number
   /** Takes what the application said it read; for the recorder, nothing. */
   readonly takeReadings: () => Reading[]
+  /** Whole requests that the application has not said it read: it may say so of some of them later. */
+  unread: number
   readonly close: () => Promise<void>
 }
 
@@ -100,6 +102,7 @@ export async function startUpstream(kind: Kind): Promise<Upstream> {
       leftovers = []
       return taken
     },
+    unread: 0,
     unfinished: () => unfinished.size,
     takeReadings: () => application?.take() ?? [],
     close: async () => {
