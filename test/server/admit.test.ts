@@ -280,18 +280,24 @@ t.test('MAX_HEADER_BYTES pass, one more does not', t => {
   t.end()
 })
 
-t.test('nothing of the request is quoted in a detail', t => {
-  const rows: readonly Partial<Unadmitted>[] = [
-    { target: 'secret' },
-    { headers: ['Host', 'secret/'] },
-    { headers: [...HOST, 'Content-Length', 'secret'] },
-    { headers: [...HOST, 'Transfer-Encoding', 'secret'] },
+t.test('whether another protocol is asked for is said, whatever it is', t => {
+  t.equal(admitted({ headers: [...HOST, 'uPGRADE', 'h2c'] }).asksUpgrade, true)
+  t.equal(admitted({ headers: [...HOST, 'Upgraded', 'h2c'] }).asksUpgrade, false)
+  t.end()
+})
+
+t.test('a detail says what was wrong, and nothing of the request', t => {
+  const rows: readonly (Partial<Unadmitted> & { detail?: RegExp })[] = [
+    { target: 'secret', detail: /request target/ },
+    { headers: ['Host', 'secret/'], detail: /Host/ },
+    { headers: [...HOST, 'Content-Length', 'secret'], detail: /Content-Length/ },
+    { headers: [...HOST, 'Transfer-Encoding', 'secret'], detail: /Transfer-Encoding/ },
     { headers: [...HOST, 'Expect', 'secret'] },
-    { httpVersion: 'secret' },
+    { httpVersion: 'secret', detail: /HTTP version/ },
   ]
-  for (const row of rows) {
+  for (const { detail = /^/, ...row } of rows) {
     const found = admit(request(row))
-    t.equal(found.outcome, 'rejected')
+    t.match({ detail: '', ...found }, { outcome: 'rejected', detail })
     t.notMatch(JSON.stringify(found), /secret/)
   }
   t.end()

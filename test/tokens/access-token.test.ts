@@ -332,6 +332,7 @@ t.test('a token wrong in several ways is refused for the first of the table', as
   const faults: readonly (TokenOverrides & { check: Check })[] = [
     { check: 'access_size', payload: { filler: 'x'.repeat(20_000) } },
     { check: 'access_algorithm', header: { alg: 'PS256' } },
+    { check: 'access_key', header: { kid: undefined } },
     { check: 'access_key', key: unlisted },
     { check: 'access_signature', key: aside },
     { check: 'access_issuer', payload: { iss: 'https://evil.example.com' } },
@@ -341,6 +342,7 @@ t.test('a token wrong in several ways is refused for the first of the table', as
     { check: 'access_audience', payload: { aud: 'another' } },
     { check: 'access_client', payload: { client_id: 'another' } },
     { check: 'access_use', payload: { token_use: 'id' } },
+    { check: 'access_use', payload: { at_hash: 'x' } },
     { check: 'access_subject', payload: { sub: 7 } },
   ]
   const good = { aud: 'app' }
