@@ -9,7 +9,7 @@
  * and the load balancer in front passes on none. A WebSocket is a request like any other until the
  * application has agreed to it; then its two connections belong to tunnel.ts.
  *
- * @see RFC 9110 §15.2; THREATS D4–D6
+ * @see RFC 9110 §15.2
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { isEmpty, type Body } from '../core/body.ts'

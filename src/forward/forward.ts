@@ -13,7 +13,7 @@ import {
   type Outgoing,
   type UpstreamReason,
 } from './exchange.ts'
-import { createGate } from './gate.ts'
+import { createPlaces } from './places.ts'
 import { requestText } from './head.ts'
 import { createPool, type PoolOptions } from './pool.ts'
 import { createTunnels } from './tunnel.ts'
@@ -57,14 +57,14 @@ export function createForward(options: ForwardOptions): Forward {
   const { telemetry, idleTimeoutMs } = options
   const pool = createPool(options)
   const tunnels = createTunnels(options.webSocketMaxAgeMs)
-  const gate = createGate(options.connections, options.headersTimeoutMs)
+  const places = createPlaces(options.connections, options.headersTimeoutMs)
   const terms = { idleTimeoutMs, openTunnel: tunnels.open }
   const authority = options.host.includes(':') ? `[${options.host}]` : options.host
 
   async function forward(outgoing: Outgoing): Promise<Forwarded> {
     const { response } = outgoing
-    if (!gate.tryEnter()) {
-      const entry = await gate.enter(giveUp => {
+    if (!places.tryEnter()) {
+      const entry = await places.enter(giveUp => {
         response.once('close', giveUp)
         return () => response.off('close', giveUp)
       })
@@ -74,7 +74,7 @@ export function createForward(options: ForwardOptions): Forward {
       if (outgoing.expectsContinue) response.writeContinue()
       return reported(await attempt(outgoing, requestText(outgoing, authority), false))
     } finally {
-      gate.exit()
+      places.exit()
     }
   }
 

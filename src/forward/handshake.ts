@@ -3,7 +3,7 @@
  * and believed only when the answer fits the question.
  *
  * A proxy that tunnels on anything less than a correct 101 lets a client talk to the application past
- * it, in a connection of which the application thinks it is still HTTP (THREATS T-78).
+ * it, in a connection of which the application thinks it is still HTTP.
  *
  * @see RFC 6455 §4.1, §4.2.2
  */

@@ -1,9 +1,9 @@
 /**
  * Refuses, before anything is decided, every request that two readers could understand differently.
  *
- * Node's parser is strict but lets through what an older application reads in another way (THREATS
- * T-71); and what it silently drops, a smuggler hides behind. So this file reads nothing but the raw
- * header list, counts it itself, and states what may follow: one version, one host, one framing.
+ * Node's parser is strict but lets through what an older application reads in another way;
+ * and what it silently drops, a smuggler hides behind. So this file reads nothing but the raw header
+ * list, counts it itself, and states what may follow: one version, one host, one framing.
  *
  * @see RFC 9112 §3.2, §6.1, §6.3; RFC 9110 §10.1.1
  */

@@ -3,10 +3,10 @@
  * for all the events by which a request can arrive.
  *
  * `Expect: 100-continue` and `CONNECT` reach a program through events of their own, and a proxy that
- * forgets one of them forgets its checks there (THREATS D3). An `Upgrade` that is not a WebSocket is
+ * forgets one of them forgets its checks there. An `Upgrade` that is not a WebSocket is
  * the plain request that it also is.
  *
- * @see THREATS 2.5 for what each setting is by default and why it is not left there
+ * @see test/attack/framing.test.ts for what gets in where a setting is left to its default
  */
 import http, { IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import https from 'node:https'

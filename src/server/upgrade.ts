@@ -9,7 +9,7 @@
  * Node takes its parser off the connection before it tells about an upgrade, and from then on nobody
  * looks after it: not after errors, not after a client that leaves, not after bytes sent ahead.
  *
- * @see RFC 6455 §4.1; THREATS T-77, T-78
+ * @see RFC 6455 §4.1
  */
 import { ServerResponse, type IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'

@@ -1,12 +1,12 @@
 /**
- * Lets so many through at a time, and the rest wait in line, first come first served.
+ * Lets so many through at a time; the rest wait in line, first come first served.
  *
- * node's Agent has a queue of its own, but what leaves it early stays in it until a connection is free:
- * clients that come and go while the application is busy would fill the memory.
+ * Who leaves the line is gone from it at once: clients that come and go while the application is busy
+ * must not fill the memory.
  */
 import { createDeadline } from './deadline.ts'
 
-export interface Gate {
+export interface Places {
   /** Takes a place if there is one. */
   readonly tryEnter: () => boolean
   /**
@@ -26,7 +26,7 @@ export interface Gate {
  * @param places How many may be inside at a time, and how many may wait.
  * @param patienceMs How long one may wait; 0 for no limit.
  */
-export function createGate(places: number, patienceMs: number): Gate {
+export function createPlaces(places: number, patienceMs: number): Places {
   const waiting = new Set<() => void>()
   let inside = 0
   function tryEnter(): boolean {
