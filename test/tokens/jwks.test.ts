@@ -446,6 +446,26 @@ t.test('an algorithm is for keys of its own kind', t => {
   t.end()
 })
 
+t.test('a key stays bound to the algorithm that it is listed for, where there is one', t => {
+  const { jwk } = createIdpKey('ES256')
+  const { alg: _, ...plain } = { alg: undefined, ...jwk }
+  const keys = [
+    { ...plain, kid: 'bound', alg: 'ES256' },
+    { ...plain, kid: 'free' },
+    { ...plain, kid: 'odd', alg: 256 },
+  ]
+  const set = KEY_SET.parse(JSON.stringify({ keys })) as KeySet
+  t.same(
+    [...set].map(([kid, { algorithm }]) => [kid, algorithm]),
+    [
+      ['bound', 'ES256'],
+      ['free', undefined],
+      ['odd', undefined],
+    ],
+  )
+  t.end()
+})
+
 t.test('what is thrown and is no fault of the document is thrown', t => {
   const hostile = {
     toString: () => {
