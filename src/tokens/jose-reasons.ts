@@ -30,10 +30,9 @@ const BY_CODE = {
  */
 export function reasonFor(error: unknown): Reason | undefined {
   if (!(error instanceof errors.JOSEError)) return undefined
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    if (error.reason === 'check_failed' && error.claim === 'iss') return 'issuer_mismatch'
-    if (error.reason === 'check_failed' && error.claim === 'nbf') return 'token_not_yet_valid'
-    return 'claims_invalid'
+  if (error instanceof errors.JWTClaimValidationFailed && error.reason === 'check_failed') {
+    if (error.claim === 'iss') return 'issuer_mismatch'
+    if (error.claim === 'nbf') return 'token_not_yet_valid'
   }
   const known: Readonly<Record<string, Reason>> = BY_CODE
   return known[error.code]

@@ -334,6 +334,7 @@ t.test('a token wrong in several ways is refused for the first of the table', as
     { check: 'access_algorithm', header: { alg: 'PS256' } },
     { check: 'access_key', header: { kid: undefined } },
     { check: 'access_key', key: unlisted },
+    { check: 'access_key', header: { kid: EC.kid } },
     { check: 'access_signature', key: aside },
     { check: 'access_issuer', payload: { iss: 'https://evil.example.com' } },
     { check: 'access_times', payload: { exp: undefined } },

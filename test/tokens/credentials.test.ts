@@ -230,7 +230,7 @@ t.test('what an access token is worth', async t => {
   const no = (reason: string) => ({ outcome: 'rejected', reason, source: 'access_token' })
   const without = { outcome: 'verified', accessClaims: undefined }
   const withIt = { outcome: 'verified', accessClaims: { sub: ALICE.sub } }
-  const missing = no('token_missing')
+  const missing = { ...no('token_missing'), check: 'access_present' }
   const opaque = no('token_opaque')
   const expired = no('token_expired')
   const broken = no('signature_invalid')
