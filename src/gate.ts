@@ -5,6 +5,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { Config } from './config/config.ts'
 import type { Clock } from './core/clock.ts'
+import { rememberedPer } from './core/remembered.ts'
 import type { Telemetry } from './core/telemetry.ts'
 import type { Rejected } from './core/verdict.ts'
 import { createInject } from './headers/inject.ts'
@@ -100,13 +101,16 @@ export async function createGate(config: Config, options: GateOptions): Promise<
         guardedCookies: config.stripCookies,
       }),
       verify: createVerify(config, options, fetch, verifyAccessToken),
-      normalize: createNormalize({
-        ...config,
-        keepsGroup: group =>
-          config.groupsFilter.length === 0 ||
-          config.groupsFilter.some(pattern => matches(pattern, group)),
-      }),
-      inject,
+      // The same proof of the same token makes the same identity, and that the same headers.
+      normalize: rememberedPer(
+        createNormalize({
+          ...config,
+          keepsGroup: group =>
+            config.groupsFilter.length === 0 ||
+            config.groupsFilter.some(pattern => matches(pattern, group)),
+        }),
+      ),
+      inject: { ...inject, assert: rememberedPer(inject.assert) },
       unauthenticated: config.unauthenticated,
       enforcement: config.enforcement,
       session: createSession({

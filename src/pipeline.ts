@@ -23,8 +23,8 @@ import {
   type Rejected,
   type Verdict,
 } from './core/verdict.ts'
-import type { Forward } from './forward/forward.ts'
-import type { Assertion, Inject } from './headers/inject.ts'
+import type { Forward, Forwarded, Outgoing } from './forward/forward.ts'
+import type { Inject, Vouched } from './headers/inject.ts'
 import type { Scrubbed } from './headers/scrub.ts'
 import type { Proof } from './identity/normalize.ts'
 import { pathOf } from './route/path.ts'
@@ -82,13 +82,16 @@ export type Decision = Findings &
     | (Passed & { readonly admitted: Admitted; readonly headers: UpstreamHeaders })
   )
 
+/** A request that goes on. */
+type Passing = Extract<Decision, { readonly headers: unknown }>
+
 /** What goes on to the application, and what was wrong with its token where that did not stop it. */
 interface Passed {
   readonly verdict: Authenticated | Anonymous
   /** An invalid token that was taken out. */
-  readonly ignored?: Rejected
+  readonly ignored?: Rejected | undefined
   /** What report mode let pass. */
-  readonly wouldReject?: Rejected
+  readonly wouldReject?: Rejected | undefined
 }
 
 const GUARDED: Route = { kind: 'guarded' }
@@ -131,42 +134,54 @@ function conclude(
 ): Decision {
   const { session, inject } = steps
   const { method, target, headers: received } = admitted
-  const claim = establish(verification, received, steps)
-  const { assertion, ...judgement } = judge(route, claim, ownPath === 'whoami' ? STRICT : steps)
-  const { verdict } = judgement
-  const found = { admitted, route, stripped: countStripped(scrubbed, verdict.outcome) }
+  const claim = establish(verification, steps)
+  const judgement = judge(route, claim, ownPath === 'whoami' ? STRICT : steps)
+  const { verdict, ignored, wouldReject, vouched } = judgement
+  const stripped = countStripped(scrubbed, verdict.outcome)
   if (verdict.outcome === 'rejected') {
     const reply = session.reauthenticate(verdict, {
       ...{ method, target, isNavigation: isNavigation(received) },
       cookies: valuesOf(received, 'cookie'),
     })
-    return { ...found, verdict, ...(reply && { reply }) }
+    const found = { admitted, route, stripped, verdict }
+    return reply === undefined ? found : { ...found, reply }
   }
   if (ownPath === 'whoami' && verdict.outcome === 'authenticated') {
-    return { ...found, verdict, reply: session.whoami(verdict.identity) }
+    return { admitted, route, stripped, verdict, reply: session.whoami(verdict.identity) }
   }
-  const headers = inject.finish(scrubbed.headers, received, assertion)
-  return { ...found, ...judgement, verdict, headers }
+  const headers = inject.finish(scrubbed.headers, received, vouched)
+  return { admitted, route, stripped, verdict, ignored, wouldReject, headers }
 }
 
-/** A verified identity that can be told to the application, with the headers that tell it. */
-type Established = Authenticated & { readonly assertion: Assertion }
+/** A verified identity that can be told to the application, and what tells it. */
+interface Established {
+  readonly outcome: 'established'
+  readonly verdict: Authenticated
+  readonly vouched: Vouched
+}
 
 /** From proven claims to headers; what cannot be said whole is a reason not to believe any of it. */
 function establish(
   verification: Verification,
-  received: ReceivedHeaders,
-  steps: Pick<Gate, 'normalize' | 'inject'>,
+  { normalize, inject }: Pick<Gate, 'normalize' | 'inject'>,
 ): Established | Rejected | 'absent' {
   if (verification === 'absent' || verification.outcome === 'rejected') return verification
-  const identity = steps.normalize(verification)
+  const identity = normalize(verification)
   if ('outcome' in identity) return identity
-  const assertion = steps.inject.assert(identity, received, verification.verifiedHeaders)
+  const assertion = inject.assert(identity)
   if ('outcome' in assertion) return assertion
-  return { outcome: 'authenticated', identity, assertion }
+  return {
+    outcome: 'established',
+    verdict: { outcome: 'authenticated', identity },
+    vouched: { assertion, verified: verification.verifiedHeaders },
+  }
 }
 
-type Judgement = (Passed | { readonly verdict: Rejected }) & { readonly assertion?: Assertion }
+/** The decision, but for what it is carried out with. */
+interface Judgement extends Omit<Passed, 'verdict'> {
+  readonly verdict: Verdict
+  readonly vouched?: Vouched
+}
 
 type Leniency = Pick<Gate, 'unauthenticated' | 'enforcement'>
 
@@ -182,23 +197,20 @@ function judge(
   claim: Established | Rejected | 'absent',
   { unauthenticated, enforcement }: Leniency,
 ): Judgement {
-  if (claim !== 'absent' && claim.outcome === 'authenticated') {
-    const { assertion, ...verdict } = claim
-    return { verdict, assertion }
-  }
+  if (claim !== 'absent' && claim.outcome === 'established') return claim
   const refusal = claim === 'absent' ? rejected('token_missing') : claim
   const isFinal = unauthenticated === 'deny' || REASONS[refusal.reason].status !== 401
   if (route.kind === 'guarded' && isFinal) {
     if (enforcement === 'enforce') return { verdict: refusal }
     return { verdict: ANONYMOUS, wouldReject: refusal }
   }
-  return { verdict: ANONYMOUS, ...(claim !== 'absent' && { ignored: claim }) }
+  return claim === 'absent' ? { verdict: ANONYMOUS } : { verdict: ANONYMOUS, ignored: claim }
 }
 
 /** The ALB's own headers count as stripped only where nobody vouched for them. */
 function countStripped({ stripped, claimed }: Scrubbed, outcome: string): StrippedCounts {
-  const oidc = (stripped.oidc ?? 0) + (outcome === 'authenticated' ? 0 : claimed)
-  return { ...stripped, ...(oidc > 0 && { oidc }) }
+  if (claimed === 0 || outcome === 'authenticated') return stripped
+  return { ...stripped, oidc: (stripped.oidc ?? 0) + claimed }
 }
 
 /**
@@ -212,7 +224,8 @@ export function createPipeline(
 
   return async (request, response, upgrade) => {
     const startedAt = clock.monotonicMs()
-    const requestId = once(() => steps.requestId(request))
+    let id: string | undefined
+    const requestId = () => (id ??= steps.requestId(request))
     const settled = steps.begin()
     let decision: Decision = { verdict: rejected('internal_error') }
     let decidedAt: number | undefined
@@ -221,8 +234,13 @@ export function createPipeline(
       const decided = decide(asUnadmitted(request), steps)
       decision = decided instanceof Promise ? await decided : decided
       decidedAt = clock.monotonicMs()
-      // An answer of ours waits for what the parser, which may be calling, has yet to say of the body.
-      end = await ('headers' in decision ? forward(decision, request, response, upgrade) : decision)
+      if ('headers' in decision) {
+        const forwarded = await steps.forward(outgoing(decision, request, response, upgrade))
+        end = endOf(decision, forwarded)
+      } else {
+        // An answer of ours waits for what the parser, which may be calling, has yet to say of the body.
+        end = await Promise.resolve(decision)
+      }
     } catch (fault) {
       end = { verdict: rejected('internal_error'), fault, cutShort: response.headersSent }
     }
@@ -237,39 +255,47 @@ export function createPipeline(
     const endedAt = clock.monotonicMs()
     const status = reply?.status ?? end.status
     const { method = '' } = request
+    const { route, admitted } = decision
+    const isOpen = route?.kind === 'open'
+    const passed = 'headers' in decision ? decision : undefined
     settled({
-      get requestId() {
-        return requestId()
-      },
+      requestId,
       method,
-      ...whereabouts(decision),
+      // The rule on an open route, which may be told where its path may not; the path elsewhere.
+      route: isOpen ? 'open' : 'guarded',
+      rule: isOpen ? route.rule : undefined,
+      path: isOpen || admitted === undefined ? undefined : pathOf(admitted.target),
       verdict: end.verdict,
-      ...toleratedIn(decision),
-      stripped: decision.stripped ?? {},
-      ...(status !== undefined && { status }),
+      ignored: passed?.ignored,
+      wouldReject: passed?.wouldReject,
+      stripped: decision.stripped ?? NOTHING_STRIPPED,
+      status,
       cutShort: end.cutShort ?? false,
       decisionSeconds: ((decidedAt ?? endedAt) - startedAt) / 1000,
       totalSeconds: (endedAt - startedAt) / 1000,
-      ...('fault' in end && { fault: end.fault }),
+      fault: end.fault,
     })
   }
 
-  async function forward(
-    { verdict, headers, admitted }: Extract<Decision, { headers: unknown }>,
+  function outgoing(
+    { headers, admitted }: Passing,
     request: IncomingMessage,
     response: ServerResponse,
     upgrade: Upgrade | undefined,
-  ): Promise<End> {
+  ): Outgoing {
     const { method, target, hasHost, body, expectsContinue, asksUpgrade } = admitted
-    const forwarded = await steps.forward({
-      ...{ method, target, headers, hasHost, body, expectsContinue },
-      ...{ request, response, upgrade, isClosing: () => asksUpgrade || isClosing() },
-    })
-    if (forwarded.outcome === 'failed') {
-      return { verdict: rejected(forwarded.reason, { detail: forwarded.detail }) }
+    return {
+      method,
+      target,
+      headers,
+      hasHost,
+      body,
+      expectsContinue,
+      request,
+      response,
+      upgrade,
+      isClosing: () => asksUpgrade || isClosing(),
     }
-    const { outcome, status } = forwarded
-    return { verdict, cutShort: outcome !== 'sent', ...(status !== undefined && { status }) }
   }
 
   /** What is still to be answered by us: our own pages, and whatever was turned away. */
@@ -279,11 +305,7 @@ export function createPipeline(
   }
 }
 
-/** Works something out when it is first asked for. */
-function once<T>(work: () => T): () => T {
-  let found: { readonly value: T } | undefined
-  return () => (found ??= { value: work() }).value
-}
+const NOTHING_STRIPPED: StrippedCounts = {}
 
 /** How a request ended. */
 interface End {
@@ -291,27 +313,22 @@ interface End {
   /** An answer of ours that is not the refusal the verdict calls for. */
   readonly reply?: Reply
   /** Of the application's answer. */
-  readonly status?: number
+  readonly status?: number | undefined
   readonly cutShort?: boolean
   readonly fault?: unknown
+}
+
+/** How it ended for the application, which was asked. */
+function endOf({ verdict }: Passing, forwarded: Forwarded): End {
+  if (forwarded.outcome === 'failed') {
+    return { verdict: rejected(forwarded.reason, { detail: forwarded.detail }) }
+  }
+  return { verdict, status: forwarded.status, cutShort: forwarded.outcome !== 'sent' }
 }
 
 /** Where framing or meaning was in doubt, the connection must not be used for another request. */
 function isInDoubt(status: number): boolean {
   return [400, 405, 417, 431].includes(status)
-}
-
-/** What was wrong with a token that did not stop its request, if there was such a thing. */
-function toleratedIn(decision: Decision): Omit<Passed, 'verdict'> {
-  if (!('headers' in decision)) return {}
-  const { ignored, wouldReject } = decision
-  return { ...(ignored && { ignored }), ...(wouldReject && { wouldReject }) }
-}
-
-/** What may be recorded of where a request went: the rule on an open route, the path elsewhere. */
-function whereabouts({ route, admitted }: Findings): Pick<Settled, 'route' | 'rule' | 'path'> {
-  if (route?.kind === 'open') return { route: 'open', rule: route.rule }
-  return { route: 'guarded', ...(admitted && { path: pathOf(admitted.target) }) }
 }
 
 function asUnadmitted(request: IncomingMessage): Unadmitted {

@@ -98,8 +98,8 @@ function tellVerdict(decision: Decision, page: Page): number {
     page.mark('odd', 'anonymous: it goes on without an identity')
   }
   if (refusal !== undefined) {
-    const how =
-      'wouldReject' in decision ? 'ENFORCEMENT=report lets it pass' : 'its token does not count'
+    const isSpared = 'headers' in decision && decision.wouldReject !== undefined
+    const how = isSpared ? 'ENFORCEMENT=report lets it pass' : 'its token does not count'
     page.mark('odd', `${how}: ${refusal.reason}`)
   }
   if ('reply' in decision) page.mark('note', 'answered by the sidecar itself')

@@ -7,6 +7,8 @@
  * makes {@link UpstreamHeaders}; `forward` takes nothing else, so a header that the client wrote
  * cannot reach the application by a new code path.
  */
+import { remembered } from './remembered.ts'
+
 export type HeaderList = readonly string[]
 
 declare const received: unique symbol
@@ -55,9 +57,17 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'upgrade',
 ])
 
+/**
+ * The text at an index; `''` behind the end. Lists are read on every request, and by this: destructuring
+ * with a computed key has V8 make the index a string first.
+ */
+export function textAt(list: HeaderList, index: number): string {
+  return list[index] ?? ''
+}
+
 /** The pairs of a list, as `[name, value]`. */
 export function* pairs(list: HeaderList): Generator<readonly [name: string, value: string]> {
-  for (let at = 0; at + 1 < list.length; at += 2) yield [list[at] ?? '', list[at + 1] ?? '']
+  for (let at = 0; at + 1 < list.length; at += 2) yield [textAt(list, at), textAt(list, at + 1)]
 }
 
 /**
@@ -67,8 +77,9 @@ export function* pairs(list: HeaderList): Generator<readonly [name: string, valu
 export function valuesOf(list: HeaderList, name: string): string[] {
   const values: string[] = []
   for (let i = 0; i + 1 < list.length; i += 2) {
-    const { [i]: found = '', [i + 1]: value = '' } = list
-    if (found.length === name.length && found.toLowerCase() === name) values.push(value)
+    const found = textAt(list, i)
+    if (found.length !== name.length) continue
+    if (found === name || found.toLowerCase() === name) values.push(textAt(list, i + 1))
   }
   return values
 }
@@ -78,7 +89,10 @@ const NONE: ReadonlySet<string> = new Set()
 /** The lower-case names that the `Connection` headers of a list declare to be hop-by-hop. */
 export function connectionOptions(list: HeaderList): ReadonlySet<string> {
   const values = valuesOf(list, 'connection')
-  if (values.length === 0) return NONE
-  const options = values.flatMap(value => value.split(','))
-  return new Set(options.map(option => option.trim().toLowerCase()).filter(option => option !== ''))
+  return values.length === 0 ? NONE : optionsIn(values.join(','))
 }
+
+const optionsIn = remembered((list): ReadonlySet<string> => {
+  const options = list.split(',').map(option => option.trim().toLowerCase())
+  return new Set(options.filter(option => option !== ''))
+})

@@ -10,22 +10,22 @@ export const STRIPPED_KINDS: readonly StrippedKind[] = ['oidc', 'identity', 'non
 export type StrippedCounts = Readonly<Partial<Record<StrippedKind, number>>>
 
 export interface Settled {
-  /** Also the `X-Request-Id` of an answer of ours. */
-  readonly requestId: string
+  /** Also the `X-Request-Id` of an answer of ours; worked out when somebody asks. */
+  readonly requestId: () => string
   readonly method: string
   readonly route: 'open' | 'guarded'
   /** The rule that opened the path, as configured; an open path itself is never recorded. */
-  readonly rule?: string
+  readonly rule?: string | undefined
   /** A guarded path, without its query. */
-  readonly path?: string
+  readonly path?: string | undefined
   readonly verdict: Verdict
   /** An invalid token that was taken out of a request which then went on as anonymous. */
-  readonly ignored?: Rejected
+  readonly ignored?: Rejected | undefined
   /** What `ENFORCEMENT=report` let through; the verdict is `anonymous` then. */
-  readonly wouldReject?: Rejected
+  readonly wouldReject?: Rejected | undefined
   readonly stripped: StrippedCounts
   /** Of the answer; absent when the client left before there was one. */
-  readonly status?: number
+  readonly status?: number | undefined
   /** Whether the client left, or the application's answer broke off, before the end. */
   readonly cutShort: boolean
   readonly decisionSeconds: number

@@ -8,6 +8,8 @@
  *
  * @see RFC 9112 §4, §5, §6.3, §7.1
  */
+import { textAt } from '../core/headers.ts'
+import { remembered } from '../core/remembered.ts'
 
 /** The head of a final answer, or of a 101. */
 export interface ReceivedHead {
@@ -253,7 +255,8 @@ function readFraming(headers: readonly string[], lines: string): Framing | strin
   let isChunked = false
   let options = ''
   for (let i = 0; i < headers.length; i += 2) {
-    const { [i]: name = '', [i + 1]: value = '' } = headers
+    const name = textAt(headers, i)
+    const value = textAt(headers, i + 1)
     if (name.length === 14 && name.toLowerCase() === 'content-length') {
       if (length !== undefined || !LENGTH.test(value)) return 'a Content-Length that is none'
       length = Number(value)
@@ -265,7 +268,13 @@ function readFraming(headers: readonly string[], lines: string): Framing | strin
     }
   }
   if (isChunked && length !== undefined) return 'a length beside a transfer coding'
-  const list = options === '' ? [] : options.toLowerCase().split(/[\t ,]+/)
-  const [closes, persists] = [list.includes('close'), list.includes('keep-alive')]
+  const { closes, persists } = options === '' ? UNSAID : persistenceOf(options)
   return { length, isChunked, closes, persists }
 }
+
+const UNSAID = { closes: false, persists: false }
+
+const persistenceOf = remembered(options => {
+  const list = options.toLowerCase().split(/[\t ,]+/)
+  return { closes: list.includes('close'), persists: list.includes('keep-alive') }
+})

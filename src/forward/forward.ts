@@ -72,22 +72,23 @@ export function createForward(options: ForwardOptions): Forward {
     }
     try {
       if (outgoing.expectsContinue) response.writeContinue()
-      return reported(await attempt(outgoing, requestText(outgoing, authority), false))
+      const head = requestText(outgoing, authority)
+      let isFresh = outgoing.upgrade !== undefined
+      // Once, or twice where what was taken from the pool turns out to have died: no new one is stale.
+      while (!response.destroyed) {
+        const ended = await exchange(outgoing, head, pool.take(isFresh), terms)
+        if (ended.outcome !== 'stale') return reported(ended)
+        // What was kept beside a connection that had died is no better.
+        pool.dropIdle()
+        if (!isEmpty(outgoing.body) || !REPEATABLE.has(outgoing.method)) {
+          return reported(failed('upstream_unreachable', ended.detail))
+        }
+        isFresh = true
+      }
+      return { outcome: 'client_gone' }
     } finally {
       places.exit()
     }
-  }
-
-  /** Once, or twice where what was taken from the pool turns out to have died: no new one is stale. */
-  async function attempt(outgoing: Outgoing, head: string, isFresh: boolean): Promise<Forwarded> {
-    const { response, method, body, upgrade } = outgoing
-    if (response.destroyed) return { outcome: 'client_gone' }
-    const ended = await exchange(outgoing, head, pool.take(isFresh || upgrade !== undefined), terms)
-    if (ended.outcome !== 'stale') return ended
-    // What was kept beside a connection that had died is no better.
-    pool.dropIdle()
-    const mayRepeat = isEmpty(body) && REPEATABLE.has(method)
-    return mayRepeat ? attempt(outgoing, head, true) : failed('upstream_unreachable', ended.detail)
   }
 
   function reported(forwarded: Forwarded): Forwarded {

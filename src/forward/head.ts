@@ -12,6 +12,7 @@ import type { Body } from '../core/body.ts'
 import {
   HOP_BY_HOP,
   connectionOptions,
+  textAt,
   type HeaderList,
   type UpstreamHeaders,
 } from '../core/headers.ts'
@@ -54,7 +55,8 @@ export function requestText(request: Request, authority: string): string {
 function headerLines(headers: HeaderList): string {
   let text = ''
   for (let i = 0; i + 1 < headers.length; i += 2) {
-    const { [i]: name = '', [i + 1]: value = '' } = headers
+    const name = textAt(headers, i)
+    const value = textAt(headers, i + 1)
     if (UNSENDABLE.test(value)) throw new Error(`the value of ${name} cannot be sent`)
     text += `${name}: ${value}\r\n`
   }
@@ -105,11 +107,11 @@ export function answerHead({
   const named = connectionOptions(received)
   const headers: string[] = []
   for (let i = 0; i + 1 < received.length; i += 2) {
-    const { [i]: name = '', [i + 1]: value = '' } = received
+    const name = textAt(received, i)
     const fate = fateOf(name)
     if (fate === 'drop' || (fate === 'length' && status === 204)) continue
     if (fate === 'keep' && named.size > 0 && named.has(name.toLowerCase())) continue
-    headers.push(name, value)
+    headers.push(name, textAt(received, i + 1))
   }
   return { message: UNSENDABLE.test(message) ? (STATUS_CODES[status] ?? '') : message, headers }
 }

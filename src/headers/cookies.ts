@@ -6,13 +6,10 @@
  * for being one of ours in disguise is never one that anybody misses.
  */
 import { fold } from '../core/headers.ts'
+import { remembered } from '../core/remembered.ts'
 
-export interface OwnedCookies {
-  /** Whether any could be in this `Cookie` value; `false` is certain, and cheap to find out. */
-  readonly mayBeIn: (value: string) => boolean
-  /** Says of a cookie's name, as it stands between `;` and `=`, whether it must go. */
-  readonly has: (name: string) => boolean
-}
+/** Says of a cookie's name, as it stands between `;` and `=`, whether it must go. */
+export type OwnedCookies = (name: string) => boolean
 
 /** The ALB's session cookie, unless a rule gives it another name. */
 export const DEFAULT_SESSION_COOKIE = 'AWSELBAuthSessionCookie'
@@ -30,20 +27,7 @@ export function ownedCookies(names: readonly string[], sessionCookie: string): O
     if (whole.has(found) || found.startsWith(always)) return true
     return found.startsWith(session) && /^(?:-\d+)?$/.test(found.slice(session.length))
   }
-  // Without a percent sign, whatever canonicalises to a name holds the name's own letters and digits.
-  const marks = [...whole, always, session].map(longestRun)
-  return {
-    mayBeIn(value) {
-      const lower = value.toLowerCase()
-      return lower.includes('%') || marks.some(mark => lower.includes(mark))
-    },
-    has: name => isOwned(canonical(name)) || isOwned(cutShort(name)),
-  }
-}
-
-/** The longest part of a canonical name that has no dash, which other characters may stand for. */
-function longestRun(name: string): string {
-  return name.split('-').reduce((longest, run) => (run.length > longest.length ? run : longest), '')
+  return remembered(name => isOwned(canonical(name)) || isOwned(cutShort(name)))
 }
 
 /**
@@ -51,24 +35,27 @@ function longestRun(name: string): string {
  * @returns What is left, in order and byte for byte; empty when nothing is.
  */
 export function withoutCookies(value: string, owned: OwnedCookies): string {
-  if (!owned.mayBeIn(value)) return value
   const pieces = value.split(';')
-  const kept = pieces.filter(piece => !names(piece, owned.has))
+  const kept = pieces.filter(piece => !names(piece, owned))
   if (kept.length === pieces.length) return value
   return kept.join(';').replace(/^[ \t]+/, '')
 }
+
+/** White space or a comma elsewhere than at the start of a piece, where browsers put a space. */
+const PARTED = /.[\s,]/s
 
 /**
  * Whether any name that some parser might find between two semicolons is one of those: the whole of it,
  * and, as Python's `http.cookies` does, each part between white space and commas.
  */
-function names(piece: string, has: OwnedCookies['has']): boolean {
-  return has(nameOf(piece)) || piece.split(/[\s,]/).some(part => has(nameOf(part)))
+function names(piece: string, owned: OwnedCookies): boolean {
+  if (owned(nameOf(piece))) return true
+  return PARTED.test(piece) && piece.split(/[\s,]/).some(part => owned(nameOf(part)))
 }
 
 function nameOf(part: string): string {
-  const [name = ''] = part.split('=', 1)
-  return name
+  const end = part.indexOf('=')
+  return end < 0 ? part : part.slice(0, end)
 }
 
 /** The name as the laxest reader sees it: decoded and folded. */

@@ -6,9 +6,11 @@ import { isIP } from 'node:net'
 import {
   OIDC_ACCESS_TOKEN,
   OIDC_DATA,
+  OIDC_HEADERS,
   OIDC_IDENTITY,
   OIDC_PREFIX,
   pairs,
+  textAt,
   valuesOf,
   type HeaderList,
   type ReceivedHeaders,
@@ -16,6 +18,7 @@ import {
   type UpstreamHeaders,
 } from '../core/headers.ts'
 import type { Identity } from '../core/identity.ts'
+import { remembered } from '../core/remembered.ts'
 import { rejected, type Rejected } from '../core/verdict.ts'
 import { encodeValue } from './encode.ts'
 
@@ -39,8 +42,15 @@ export interface InjectOptions {
   readonly trustedHops: number
 }
 
-/** Names and values that assert an identity, ready to be appended. */
+/** Names and values that say who the user is, ready to be appended. */
 export type Assertion = HeaderList
+
+/** What an authenticated request says to the application beyond what it was sent with. */
+export interface Vouched {
+  readonly assertion: Assertion
+  /** The received header names, in lower case, that verification vouches for. */
+  readonly verified: readonly string[]
+}
 
 export interface Inject {
   /** The headers that a client may never send, because we do. */
@@ -48,22 +58,16 @@ export interface Inject {
   /**
    * The headers for a verified identity, before anything is decided: a groups header that is too long
    * is a reason not to let the request in (`groups_too_large`), never one to cut.
-   *
-   * @param received Where the verified tokens are taken from, byte for byte.
-   * @param verified The received header names that verification vouches for.
    */
-  readonly assert: (
-    identity: Identity,
-    received: ReceivedHeaders,
-    verified: readonly string[],
-  ) => Assertion | Rejected
+  readonly assert: (identity: Identity) => Assertion | Rejected
   /**
-   * @param assertion Of {@link Inject.assert}, or none for an anonymous request.
+   * @param received Where the verified tokens are taken from, byte for byte.
+   * @param vouched None for an anonymous request.
    */
   readonly finish: (
     scrubbed: ScrubbedHeaders,
     received: ReceivedHeaders,
-    assertion?: Assertion,
+    vouched?: Vouched,
   ) => UpstreamHeaders
 }
 
@@ -89,7 +93,7 @@ export function createInject(options: InjectOptions): Inject {
   return {
     owned: [userHeader, emailHeader, groupsHeader, clientIpHeader].filter(name => name !== ''),
 
-    assert(identity, received, verified) {
+    assert(identity) {
       const asserted: string[] = []
       const { user, email } = identity
       if (userHeader !== '') asserted.push(userHeader, encodeValue(user, groupsSeparator))
@@ -104,22 +108,33 @@ export function createInject(options: InjectOptions): Inject {
         }
         if (groups !== '') asserted.push(groupsHeader, groups)
       }
-      for (const [name, value] of pairs(received)) {
-        const lower = name.toLowerCase()
-        if (forwarded.includes(lower) && verified.includes(lower)) asserted.push(name, value)
-      }
       return asserted
     },
 
-    finish(scrubbed, received, assertion = []) {
+    finish(scrubbed, received, vouched) {
+      const added: string[] = []
       const address =
         clientIpHeader === '' ? undefined : clientAddress(received, options.trustedHops)
-      const client = address === undefined ? [] : [clientIpHeader, address]
-      const asCame = isReporting ? oidcHeaders(received) : []
-      return asUpstream([...scrubbed, ...client, ...asCame, ...assertion])
+      if (address !== undefined) added.push(clientIpHeader, address)
+      if (isReporting) added.push(...oidcHeaders(received))
+      if (vouched === undefined) return asUpstream(scrubbed.concat(added))
+      const { assertion, verified } = vouched
+      added.push(...assertion)
+      for (let i = 0; i + 1 < received.length; i += 2) {
+        const name = oidcName(textAt(received, i))
+        if (!forwarded.includes(name) || !verified.includes(name)) continue
+        added.push(textAt(received, i), textAt(received, i + 1))
+      }
+      return asUpstream(scrubbed.concat(added))
     },
   }
 }
+
+/** A name in lower case if it is one of the ALB's three, else `other`. */
+const oidcName = remembered(name => {
+  const lower = name.toLowerCase()
+  return OIDC_HEADERS.includes(lower) ? lower : 'other'
+})
 
 /** What the ALB might have said, as it came: for report mode, which changes nothing for the worse. */
 function oidcHeaders(received: HeaderList): HeaderList {
@@ -137,7 +152,7 @@ function isStandardOidc(name: string): boolean {
  * @param hops 1 is the last entry, the one the ALB appended; what is left of it is the client's word.
  */
 export function clientAddress(received: HeaderList, hops: number): string | undefined {
-  const entries = valuesOf(received, 'x-forwarded-for').flatMap(value => value.split(','))
+  const entries = valuesOf(received, 'x-forwarded-for').join(',').split(',')
   const entry = entries.at(-hops)?.trim() ?? ''
   const [, v6, v4] = /^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::\d{1,5})?$/.exec(entry) ?? []
   const address = v6 ?? v4 ?? entry

@@ -12,6 +12,7 @@ import {
   OIDC_PREFIX,
   connectionOptions,
   fold,
+  textAt,
   type HeaderList,
   type ReceivedHeaders,
   type ScrubbedHeaders,
@@ -78,22 +79,28 @@ export function createScrub(
   return (headers, route) => {
     const named = connectionOptions(headers)
     const kept: string[] = []
-    const counts: Partial<Record<Fate, number>> = {}
+    const stripped: Partial<Record<StrippedKind, number>> = {}
+    let claimed = 0
     for (let i = 0; i + 1 < headers.length; i += 2) {
-      const { [i]: name = '', [i + 1]: value = '' } = headers
+      const name = textAt(headers, i)
+      const value = textAt(headers, i + 1)
       let fate = fateOf(name)
       if (fate === 'keep' && named.size > 0 && isNamed(name.toLowerCase(), named)) fate = 'drop'
       if (fate === 'nonstandard' && options.nonstandard === 'reject') {
         return rejected('malformed_request', { detail: 'a header name outside [A-Za-z0-9-]' })
       }
+      if (fate === 'drop') continue
+      if (fate === 'claimed') {
+        claimed++
+        continue
+      }
       if (fate !== 'keep') {
-        counts[fate] = (counts[fate] ?? 0) + 1
+        stripped[fate] = (stripped[fate] ?? 0) + 1
         continue
       }
       const left = isCookie(name) ? withoutCookies(value, cookies[route]) : value
       if (left !== '' || value === '') kept.push(name, left)
     }
-    const { drop, claimed = 0, ...stripped } = counts
     return { headers: asScrubbed(kept), stripped, claimed }
   }
 

@@ -79,7 +79,7 @@ function fieldsOf(record: Settled) {
   const { verdict, ignored, wouldReject, route, rule, path, method, status, cutShort } = record
   const why = verdict.outcome === 'rejected' ? verdict : (wouldReject ?? ignored)
   return {
-    requestId: record.requestId,
+    requestId: record.requestId(),
     verdict: verdict.outcome,
     ...(why && { reason: why.reason, source: why.source ?? 'none', detail: why.detail }),
     ...(wouldReject && { wouldReject: true }),

@@ -27,6 +27,7 @@ const DISGUISED = /[/\\.;%?#]|[^\x20-\x7e]/
  */
 export function isCanonical(path: string): boolean {
   if (!path.startsWith('/') || AMBIGUOUS.test(path)) return false
+  if (!path.includes('%')) return true
   for (const [, hex = ''] of path.matchAll(/%(..)/g)) {
     if (DISGUISED.test(String.fromCharCode(Number.parseInt(hex, 16)))) return false
   }

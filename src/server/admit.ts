@@ -9,7 +9,13 @@
  */
 import { isIPv6 } from 'node:net'
 import type { Body } from '../core/body.ts'
-import { OIDC_HEADERS, fold, type HeaderList, type ReceivedHeaders } from '../core/headers.ts'
+import {
+  OIDC_HEADERS,
+  fold,
+  textAt,
+  type HeaderList,
+  type ReceivedHeaders,
+} from '../core/headers.ts'
 import { remembered } from '../core/remembered.ts'
 import { rejected, type Rejected } from '../core/verdict.ts'
 
@@ -112,17 +118,16 @@ function readFraming(headers: HeaderList): Framing | Rejected {
     'transfer-encoding': [],
     upgrade: [],
   }
-  const oidc = new Set<string>()
+  const oidc: string[] = []
   for (let i = 0; i + 1 < headers.length; i += 2) {
-    const { [i]: name = '', [i + 1]: value = '' } = headers
-    const role = roleOf(name)
+    const role = roleOf(textAt(headers, i))
     if (role === 'other') continue
     if (isFraming(role)) {
-      framing[role].push(value)
+      framing[role].push(textAt(headers, i + 1))
       continue
     }
-    if (oidc.has(role)) return rejected('duplicate_header', { detail: role })
-    oidc.add(role)
+    if (oidc.includes(role)) return rejected('duplicate_header', { detail: role })
+    oidc.push(role)
   }
   return framing
 }

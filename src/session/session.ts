@@ -58,7 +58,8 @@ export function createSession(options: SessionOptions): Session {
 
   return {
     ownPath(method, target) {
-      const [path] = target.split('?', 1)
+      const query = target.indexOf('?')
+      const path = query < 0 ? target : target.slice(0, query)
       const reads = method === 'GET' || method === 'HEAD'
       if (path === signOutPath && (reads || method === 'POST')) return 'sign_out'
       if (path === whoamiPath && reads) return 'whoami'

@@ -11,6 +11,7 @@ import {
   connectionOptions,
   fold,
   pairs,
+  textAt,
   valuesOf,
 } from '../../src/core/headers.ts'
 
@@ -120,5 +121,14 @@ t.test('Connection names what it names, in whatever lines, case and spacing', t 
   for (const { list, options } of cases) {
     t.strictSame(connectionOptions(list), new Set(options), JSON.stringify(list))
   }
+  t.end()
+})
+
+t.test('a list has no more in it than it has', t => {
+  const list = ['A', '1']
+  t.same(
+    [0, 1, 2, -1].map(index => textAt(list, index)),
+    ['A', '1', '', ''],
+  )
   t.end()
 })

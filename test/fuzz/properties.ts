@@ -2,7 +2,7 @@
  * What must hold for any input at all.
  */
 import { says } from './claims.ts'
-import { admitted, cookies, folding, quickLook } from './headers.ts'
+import { admitted, cookies, folding, remembering } from './headers.ts'
 import { location, openPath, pattern } from './paths.ts'
 import type { Property } from './property.ts'
 import { shape } from './tokens.ts'
@@ -15,7 +15,7 @@ export const PROPERTIES: readonly Property[] = [
     shape,
     folding,
     cookies,
-    quickLook,
+    remembering,
     says,
     admitted,
     location,

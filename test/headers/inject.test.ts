@@ -42,7 +42,7 @@ const NOTHING = received()
 /** What is asserted of an identity, given options that differ from the defaults. */
 function assertion(options: Partial<InjectOptions>, identity: Partial<Identity> = {}): Assertion {
   const inject = createInject({ ...OPTIONS, ...options })
-  const found = inject.assert({ ...ALICE, ...identity }, NOTHING, [])
+  const found = inject.assert({ ...ALICE, ...identity })
   if ('outcome' in found) throw new Error(found.reason)
   return found
 }
@@ -77,7 +77,7 @@ t.test('the user, the address and the groups go under the names that are set', t
     ['user_header', 'alice'],
     'as spelled',
   )
-  const found = createInject(OPTIONS).assert(nobody, NOTHING, [])
+  const found = createInject(OPTIONS).assert(nobody)
   t.same(found, [...all.slice(0, 2), ...all.slice(4)], 'no address, no header')
   t.same(assertion({}, { groups: [] }), all.slice(0, 4), 'no groups, no header')
   t.end()
@@ -171,11 +171,7 @@ t.test('as JSON, groups are an array of encoded names', t => {
 t.test('groups that do not fit are a refusal and never a shorter list', t => {
   const groups = ['admins-readonly']
   const at = (groupsMaxBytes: number, groupsFormat: InjectOptions['groupsFormat'] = 'list') =>
-    createInject({ ...OPTIONS, groupsMaxBytes, groupsFormat }).assert(
-      { ...ALICE, groups },
-      NOTHING,
-      [],
-    )
+    createInject({ ...OPTIONS, groupsMaxBytes, groupsFormat }).assert({ ...ALICE, groups })
   const refusal = { outcome: 'rejected', reason: 'groups_too_large', check: 'groups_size' }
   const tooLarge = (detail: string) => ({ ...refusal, detail })
 
@@ -188,16 +184,12 @@ t.test('groups that do not fit are a refusal and never a shorter list', t => {
 
   const inject = createInject({ ...OPTIONS, groupsMaxBytes: 8 })
   const bytes = { ...ALICE, groups: ['é,'] }
-  t.match(inject.assert(bytes, NOTHING, []), { reason: 'groups_too_large' }, 'encoded bytes count')
+  t.match(inject.assert(bytes), { reason: 'groups_too_large' }, 'encoded bytes count')
   const two = { ...ALICE, groups: ['dev', 'admin'] }
-  t.match(inject.assert(two, NOTHING, []), { reason: 'groups_too_large' }, 'separators count')
+  t.match(inject.assert(two), { reason: 'groups_too_large' }, 'separators count')
 
   const off = createInject({ ...OPTIONS, groupsMaxBytes: 1, groupsHeader: '' })
-  t.notMatch(
-    off.assert(ALICE, NOTHING, []),
-    { outcome: 'rejected' },
-    'not where there is no header',
-  )
+  t.notMatch(off.assert(ALICE), { outcome: 'rejected' }, 'not where there is no header')
   t.end()
 })
 
@@ -234,7 +226,8 @@ t.test("the ALB's headers go on only where they were verified and are wanted, by
   ] as const
   for (const { forward, verified, expected } of cases) {
     const off = { userHeader: '', emailHeader: '', groupsHeader: '', forwardOidcHeaders: forward }
-    const found = createInject({ ...OPTIONS, ...off }).assert(ALICE, headers, verified)
+    const inject = createInject({ ...OPTIONS, ...off })
+    const found = inject.finish(scrubbed(), headers, { assertion: [], verified })
     t.same(found, expected, `${forward}, with ${verified.join(' and ') || 'nothing'} verified`)
   }
   t.end()
@@ -245,7 +238,8 @@ t.test('what is asserted follows what the client may say; without an identity no
   const clean = scrubbed('Host', 'a', 'Accept', '*/*', 'Accept', 'text/html')
   const headers = received('X-Forwarded-For', '203.0.113.7', 'X-Forwarded-User', 'mallory')
   const address = ['X-Real-IP', '203.0.113.7']
-  t.same(inject.finish(clean, headers, ['U', 'alice']), [...clean, ...address, 'U', 'alice'])
+  const vouched = { assertion: ['U', 'alice'], verified: ['x-amzn-oidc-data'] }
+  t.same(inject.finish(clean, headers, vouched), [...clean, ...address, 'U', 'alice'])
   t.same(inject.finish(clean, headers), [...clean, ...address], 'anonymous, with the address')
   t.same(inject.finish(clean, NOTHING), clean, 'anonymous, the address unknown')
   t.same(createInject(OPTIONS).finish(clean, headers), clean, 'anonymous, the address not wanted')
@@ -374,12 +368,11 @@ t.test("under report mode the ALB's headers go on as they came, and ours only wh
   ]
   t.strictSame(inject.finish(scrubbed('Host', 'a'), headers), ['Host', 'a', ...asCame])
 
-  const asserted = inject.assert(ALICE, headers, ['x-amzn-oidc-data'])
-  if ('outcome' in asserted) throw new Error(asserted.reason)
-  t.notOk(asserted.includes('forged'), 'what is verified is not put in a second time')
-  t.strictSame(inject.finish(scrubbed('Host', 'a'), headers, asserted), [
-    ...['Host', 'a', ...asCame],
-    ...asserted,
-  ])
+  const vouched = { assertion: ['U', 'alice'], verified: ['x-amzn-oidc-data'] }
+  t.strictSame(
+    inject.finish(scrubbed('Host', 'a'), headers, vouched),
+    ['Host', 'a', ...asCame, 'U', 'alice'],
+    'what is verified is not put in a second time',
+  )
   t.end()
 })

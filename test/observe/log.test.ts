@@ -17,7 +17,7 @@ const ALICE: Settled['verdict'] = {
 const BAD_TOKEN = rejected('signer_mismatch', { source: 'alb', detail: "found 'arn:other'" })
 
 const SETTLED: Settled = {
-  requestId: '1-67891233-abcdef012345678912345678',
+  requestId: () => '1-67891233-abcdef012345678912345678',
   method: 'GET',
   route: 'guarded',
   path: '/roles',
@@ -90,7 +90,7 @@ t.test('the line of a request says what was decided, and in which words', t => {
   const common = {
     level: 30,
     msg: 'request',
-    requestId: SETTLED.requestId,
+    requestId: SETTLED.requestId(),
     route: 'guarded',
     method: 'GET',
     ms: 12.346,

@@ -67,7 +67,7 @@ const GAUGES: Gauges = {
 }
 
 const SETTLED: Settled = {
-  requestId: 'r',
+  requestId: () => 'r',
   method: 'GET',
   route: 'guarded',
   verdict: ANONYMOUS,

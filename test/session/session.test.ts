@@ -84,13 +84,6 @@ t.test('a path that is not set is off', t => {
   t.end()
 })
 
-t.test('what cannot even be split is none of our paths', t => {
-  // Text always has a first part; only something that pretends to be text has none.
-  const nothing = { split: () => [] } as unknown as string
-  t.equal(setUp().ownPath('GET', nothing), undefined)
-  t.end()
-})
-
 t.test('signing out expires every shard, and leads where the operator said', t => {
   for (const sessionCookie of ['AWSELBAuthSessionCookie', 'my.session']) {
     t.strictSame(setUp({ sessionCookie }).signOut(), {
