@@ -30,7 +30,10 @@ export interface AnswerSink {
 export interface AnswerReader {
   /** The next answer is to a request of this method, and goes to `sink`. */
   readonly expect: (method: string, sink: AnswerSink) => void
-  /** @returns What is wrong with the bytes, after which the reader must not be used. */
+  /**
+   * @param chunk May be overwritten afterwards; nothing of it is kept.
+   * @returns What is wrong with the bytes, after which the reader must not be used.
+   */
   readonly push: (chunk: Buffer) => string | undefined
   /** The application will send no more; that is how some answers end, and others do not. */
   readonly finish: () => void
@@ -48,8 +51,8 @@ const LENGTH = /^(?:0|[1-9]\d{0,14})$/
 const BARE_LF = /[^\r]\n/
 /** Longest line that says a chunk's size, and all trailers together, in bytes. */
 const MAX_LINES_BYTES = 16_384
-/** What node reads at once at most: behind a piece of this size more may be waiting. */
-const FULL_READ_BYTES = 65_536
+/** What is read at once at most: behind a piece of this size more may be waiting. */
+export const FULL_READ_BYTES = 65_536
 const END_OF_HEAD = '\r\n\r\n'
 const NOTHING: Buffer = Buffer.alloc(0)
 
@@ -124,7 +127,7 @@ export function createAnswerReader(maxHeadBytes: number): AnswerReader {
       if (length > 4 && bytes.toString('latin1', from, from + 5) !== 'HTTP/') return 'no HTTP'
       // It would be waited for in vain.
       if (BARE_LF.test(bytes.toString('latin1', Math.max(from, before - 1)))) return 'a bare LF'
-      kept = before === 0 ? bytes.subarray(from) : bytes
+      kept = before === 0 ? Buffer.from(bytes.subarray(from)) : bytes
       return chunk.length
     }
     kept = NOTHING
@@ -151,7 +154,7 @@ export function createAnswerReader(maxHeadBytes: number): AnswerReader {
 
     if (status === 101) {
       state = 'idle'
-      kept = chunk.subarray(bodyAt)
+      kept = Buffer.from(chunk.subarray(bodyAt))
       sink.onHead({ status, message, headers })
       return chunk.length
     }

@@ -22,7 +22,7 @@ import type { ReceivedHead } from './answers.ts'
 import { createDeadline, type Deadline } from './deadline.ts'
 import { switchedHead } from './handshake.ts'
 import { answerHead } from './head.ts'
-import type { Connection, Loss } from './pool.ts'
+import { LENT_BYTES, type Connection, type Loss } from './pool.ts'
 import { upload, type Upload } from './upload.ts'
 
 /** A request that may go on, and the connection it came by. */
@@ -71,9 +71,6 @@ export interface Terms {
   readonly openTunnel: (client: TunnelEnd, upstream: TunnelEnd) => void
 }
 
-/** A last piece that it is cheaper to copy than to write apart from what goes before it. */
-const SMALL_BYTES = 12_288
-
 const REASON_OF: Readonly<Record<Loss['kind'], UpstreamReason>> = {
   connecting: 'upstream_timeout',
   gone: 'upstream_unreachable',
@@ -96,7 +93,7 @@ export function exchange(
   return new Promise((resolve, reject) => {
     let phase: 'asking' | 'answering' | 'answered' = 'asking'
     let status = 0
-    /** The last piece of the answer: kept for a moment, so that its end can go with it. */
+    /** The last piece of the answer: held back for a moment, so that its end can go with it. */
     let piece: Buffer | undefined
     let hasWritten = false
     let soon: NodeJS.Immediate | undefined
@@ -104,7 +101,7 @@ export function exchange(
     let sending: Upload | undefined
     let idle: Deadline | undefined
 
-    response.once('close', onClientClose)
+    response.on('close', onClientClose)
     connection.begin(outgoing.method, {
       onHead(received) {
         try {
@@ -155,12 +152,12 @@ export function exchange(
       response.writeHead(received.status, outward.message, outward.headers)
       phase = 'answering'
       status = received.status
-      if (idleTimeoutMs > 0) idle = createDeadline(idleTimeoutMs, onIdle)
     }
 
     /** Everything that came at once has been read. */
     function onPause(): void {
       if (phase !== 'answering') return
+      idle ??= createDeadline(idleTimeoutMs, onIdle)
       if (piece !== undefined) pass(piece)
       else if (!hasWritten) soon ??= setImmediate(flushHead)
       piece = undefined
@@ -175,7 +172,7 @@ export function exchange(
       hasWritten = true
       clearImmediate(soon)
       idle?.extend()
-      if (response.write(bytes) || socket.isPaused()) return
+      if (response.write(ownOf(bytes)) || socket.isPaused()) return
       socket.pause()
       response.once('drain', onRoom)
     }
@@ -193,18 +190,18 @@ export function exchange(
       sending?.stop()
       // An application that was asked for another protocol may think that it speaks it.
       if (isReusable && upgrade === undefined && sending?.isDone() !== false) {
-        socket.resume()
+        if (socket.isPaused()) socket.resume()
         connection.release()
       } else {
         connection.destroy()
       }
       if (request.complete) {
         // As text, which it need not be, it goes out in one write with the head.
-        if (piece !== undefined && piece.length <= SMALL_BYTES)
+        if (piece !== undefined && piece.length <= LENT_BYTES)
           response.end(piece.toString('latin1'), 'latin1')
         else response.end(piece)
       } else {
-        if (piece !== undefined) response.write(piece)
+        if (piece !== undefined) response.write(ownOf(piece))
         endGently(request, response)
       }
       piece = undefined
@@ -260,6 +257,11 @@ export function exchange(
       leave(why)
     }
   })
+}
+
+/** A piece that may be kept until it has been written. */
+function ownOf(piece: Buffer): Buffer {
+  return piece.length <= LENT_BYTES ? Buffer.from(piece) : piece
 }
 
 export function failed(reason: UpstreamReason, detail: string): Failed {

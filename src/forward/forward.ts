@@ -73,17 +73,17 @@ export function createForward(options: ForwardOptions): Forward {
     try {
       if (outgoing.expectsContinue) response.writeContinue()
       const head = requestText(outgoing, authority)
-      let isFresh = outgoing.upgrade !== undefined
+      let which: 'any' | 'fresh' | 'detachable' = outgoing.upgrade ? 'detachable' : 'any'
       // Once, or twice where what was taken from the pool turns out to have died: no new one is stale.
       while (!response.destroyed) {
-        const ended = await exchange(outgoing, head, pool.take(isFresh), terms)
+        const ended = await exchange(outgoing, head, pool.take(which), terms)
         if (ended.outcome !== 'stale') return reported(ended)
         // What was kept beside a connection that had died is no better.
         pool.dropIdle()
         if (!isEmpty(outgoing.body) || !REPEATABLE.has(outgoing.method)) {
           return reported(failed('upstream_unreachable', ended.detail))
         }
-        isFresh = true
+        which = 'fresh'
       }
       return { outcome: 'client_gone' }
     } finally {

@@ -5,9 +5,9 @@
  * node:http's client was measured at twice the cost, and hides what decides here: whether a connection
  * that died had answered a single byte (docs/adr/0010).
  */
-import net, { type Socket } from 'node:net'
+import net, { type OnReadOpts, type Socket } from 'node:net'
 import tls from 'node:tls'
-import { createAnswerReader, type AnswerSink } from './answers.ts'
+import { FULL_READ_BYTES, createAnswerReader, type AnswerSink } from './answers.ts'
 import { createDeadline } from './deadline.ts'
 import { upstreamTls } from './upstream-tls.ts'
 
@@ -27,6 +27,12 @@ export interface PoolOptions {
   /** Longest head of an answer, in bytes. */
   readonly maxHeaderBytes: number
 }
+
+/**
+ * A piece of an answer of at most so many bytes lies in memory that the next one is read into: it must be
+ * copied by whoever keeps it. A longer one is his who gets it.
+ */
+export const LENT_BYTES = 12_288
 
 /** What a connection tells of beside the answer it carries. */
 export interface Exchange extends AnswerSink {
@@ -58,13 +64,13 @@ export interface Connection {
   /** Gives it back for the next request. */
   readonly release: () => void
   readonly destroy: () => void
-  /** Takes it out of the pool for good, with the bytes that came behind a 101. */
+  /** Takes a `detachable` one out of the pool for good, with the bytes that came behind a 101. */
   readonly detach: () => { readonly socket: Socket; readonly head: Buffer }
 }
 
 export interface Pool {
-  /** @param isFresh Whether it must be a new one. */
-  readonly take: (isFresh: boolean) => Connection
+  /** @param which An idle one if there is any, a new one, or a new one that may leave the pool. */
+  readonly take: (which: 'any' | 'fresh' | 'detachable') => Connection
   /** Open connections, idle ones included. */
   readonly count: () => number
   /** Closes the idle ones. */
@@ -94,9 +100,13 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
   let sweep: NodeJS.Timeout | undefined
   let isClosed = false
 
-  function connect(): Socket {
+  /** @param onread Takes what is read; without it, the socket emits it as any stream does. */
+  function connect(onread: OnReadOpts | undefined): Socket {
     // Every connection is verified anew: none resumes the session of another.
-    const socket = secure === undefined ? net.connect(where) : tls.connect(secure)
+    const socket =
+      secure === undefined
+        ? net.connect({ ...where, onread })
+        : tls.connect(Object.assign({ onread }, secure))
     return socket.setNoDelay(true).setKeepAlive(true, PROBE_MS)
   }
 
@@ -112,9 +122,9 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
     for (const connection of [...idle]) connection.destroy()
   }
 
-  function create(): Pooled {
+  function create(isDetachable: boolean): Pooled {
     const reader = createAnswerReader(options.maxHeaderBytes)
-    const socket = connect()
+    const socket = connect(isDetachable ? undefined : readingInto(onData))
     let exchange: Exchange | undefined
     let isReused = false
     /** Whether a byte of the answer has come. */
@@ -147,7 +157,7 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
       if (at >= 0) idle.splice(at, 1)
     }
 
-    const onData = (chunk: Buffer) => {
+    function onData(chunk: Buffer): void {
       hasBegun = true
       const fault = reader.push(chunk)
       exchange?.onPause()
@@ -164,7 +174,7 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
     const onClose = () => {
       lose('gone', failure)
     }
-    socket.on('data', onData)
+    if (isDetachable) socket.on('data', onData)
     socket.on('end', onEnd)
     socket.on('drain', onDrain)
     socket.on('error', onError)
@@ -206,20 +216,36 @@ export function createPool(options: PoolOptions, now = () => performance.now()):
   }
 
   return {
-    take(isFresh) {
-      if (isFresh) return create()
+    take(which) {
+      if (which !== 'any') return create(which === 'detachable')
       const before = now() - IDLE_MS
       for (let connection = idle.pop(); connection !== undefined; connection = idle.pop()) {
         if (connection.idleSince > before && connection.socket.writable) return connection
         connection.destroy()
       }
-      return create()
+      return create(false)
     },
     count: () => open.size,
     dropIdle,
     close() {
       isClosed = true
       dropIdle()
+    },
+  }
+}
+
+/**
+ * Has a connection read into memory of its own, the same for every small answer: a stream would take
+ * 64 KB anew for each.
+ */
+function readingInto(onData: (chunk: Buffer) => void): OnReadOpts {
+  let memory = Buffer.allocUnsafeSlow(FULL_READ_BYTES)
+  return {
+    buffer: () => memory,
+    callback: bytes => {
+      onData(memory.subarray(0, bytes))
+      if (bytes > LENT_BYTES) memory = Buffer.allocUnsafeSlow(FULL_READ_BYTES)
+      return true
     },
   }
 }

@@ -66,7 +66,7 @@ export function trackConnections(server: Server): Connections {
         socket.destroy()
         return
       }
-      response.once('close', () => {
+      response.on('close', () => {
         state.count--
         state.settledBytes = socket.bytesRead
       })

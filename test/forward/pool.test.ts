@@ -5,7 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import t, { type Test } from 'tap'
-import { createPool, type Connection, type Loss, type PoolOptions } from '../../src/forward/pool.ts'
+import {
+  LENT_BYTES,
+  createPool,
+  type Connection,
+  type Loss,
+  type PoolOptions,
+} from '../../src/forward/pool.ts'
 import { createAuthority } from '../fixtures/certificates.ts'
 import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { until } from '../fixtures/until.ts'
@@ -81,7 +87,7 @@ function ask(connection: Connection): Asked {
 
 /** Has one request answered, and gives its connection back. */
 async function use({ pool, sockets }: Rig): Promise<Connection> {
-  const connection = pool.take(false)
+  const connection = pool.take('any')
   const { ended } = ask(connection)
   const far = () => sockets.find(socket => socket.remotePort === connection.socket.localPort)
   await until(() => far() !== undefined)
@@ -93,14 +99,14 @@ async function use({ pool, sockets }: Rig): Promise<Connection> {
 
 t.test('the connection that was used last is used again, unless it must be a new one', async t => {
   const rig = await startRig(t)
-  const [first, second] = [rig.pool.take(false), rig.pool.take(false)]
+  const [first, second] = [rig.pool.take('any'), rig.pool.take('any')]
   t.not(first, second)
   first.release()
   second.release()
-  t.equal(rig.pool.take(false), second)
-  t.equal(rig.pool.take(false), first)
+  t.equal(rig.pool.take('any'), second)
+  t.equal(rig.pool.take('any'), first)
   second.release()
-  t.not(rig.pool.take(true), second)
+  t.not(rig.pool.take('fresh'), second)
   t.equal(rig.pool.count(), 3)
   rig.pool.dropIdle()
   t.ok(second.socket.destroyed)
@@ -110,18 +116,18 @@ t.test('the connection that was used last is used again, unless it must be a new
 t.test('a connection that nobody uses is closed, on both sides', async t => {
   let ms = 0
   const rig = await startRig(t, {}, { now: () => ms })
-  const [first, second] = [await use(rig), rig.pool.take(true)]
+  const [first, second] = [await use(rig), rig.pool.take('fresh')]
   first.release()
   ms = 1_000
   second.release()
   ms = 1_500
-  t.equal(rig.pool.take(false), second, 'the other is used')
+  t.equal(rig.pool.take('any'), second, 'the other is used')
   second.release()
   await until(() => first.socket.destroyed)
   t.equal(second.socket.destroyed, false)
   t.equal(rig.pool.count(), 1)
   ms = 3_000
-  t.not(rig.pool.take(false), second, 'nor is one used that should have been')
+  t.not(rig.pool.take('any'), second, 'nor is one used that should have been')
   await until(() => rig.sockets.filter(socket => !socket.destroyed).length === 1)
 
   const real = await startRig(t, {}, {})
@@ -141,7 +147,7 @@ t.test('what the application says or does while nobody asks condemns the connect
     const used = await use(rig)
     rig.sockets.forEach(act)
     await until(() => rig.pool.count() === 0)
-    t.not(rig.pool.take(false), used, what)
+    t.not(rig.pool.take('any'), used, what)
   }
 })
 
@@ -149,32 +155,32 @@ t.test('a connection that has just died, and nobody has noticed, is not given ou
   const rig = await startRig(t)
   const used = await use(rig)
   used.socket.end()
-  t.not(rig.pool.take(false), used)
+  t.not(rig.pool.take('any'), used)
   t.equal(rig.pool.count(), 1)
 })
 
 t.test('a lost connection says whether it had been used, and had answered', async t => {
   const rig = await startRig(t)
   await use(rig)
-  const reused = rig.pool.take(false)
+  const reused = rig.pool.take('any')
   const stale = ask(reused)
   rig.sockets[0]?.resetAndDestroy()
   await until(() => stale.lost.length === 1)
   t.match(stale.lost, [{ kind: 'gone', isStale: true }])
 
   await use(rig)
-  const begun = ask(rig.pool.take(false))
+  const begun = ask(rig.pool.take('any'))
   rig.sockets[1]?.end('HTTP/1.1 2')
   await until(() => begun.lost.length === 1)
   t.match(begun.lost, [{ kind: 'gone', isStale: false }])
 
-  const fresh = ask(rig.pool.take(true))
+  const fresh = ask(rig.pool.take('fresh'))
   await until(() => rig.sockets.length === 3)
   rig.sockets[2]?.end()
   await until(() => fresh.lost.length === 1)
   t.match(fresh.lost, [{ kind: 'gone', isStale: false }])
 
-  const odd = ask(rig.pool.take(true))
+  const odd = ask(rig.pool.take('fresh'))
   await until(() => rig.sockets.length === 4)
   rig.sockets[3]?.write('SSH-2.0\r\n')
   await until(() => odd.lost.length === 1)
@@ -184,18 +190,18 @@ t.test('a lost connection says whether it had been used, and had answered', asyn
 
 t.test('an answer that is late is said to be, once each time it is waited for', async t => {
   const rig = await startRig(t, { headersTimeoutMs: 50 })
-  const connection = rig.pool.take(false)
+  const connection = rig.pool.take('any')
   const { late } = ask(connection)
   await until(() => late() === 1)
   connection.wait()
   await until(() => late() === 2)
   const patient = await startRig(t, { headersTimeoutMs: 0 })
-  t.equal(ask(patient.pool.take(false)).late(), 0)
+  t.equal(ask(patient.pool.take('any')).late(), 0)
 })
 
 t.test('a pool that is closed keeps what is in use until it is given back', async t => {
   const rig = await startRig(t)
-  const [idle, busy] = [rig.pool.take(false), rig.pool.take(false)]
+  const [idle, busy] = [rig.pool.take('any'), rig.pool.take('any')]
   idle.release()
   rig.pool.close()
   t.equal(rig.pool.count(), 1)
@@ -206,7 +212,7 @@ t.test('a pool that is closed keeps what is in use until it is given back', asyn
 
 t.test('a connection that cannot be made in time is lost', async t => {
   const rig = await startRig(t, { protocol: 'https:', connectTimeoutMs: 50 })
-  const { lost } = ask(rig.pool.take(false))
+  const { lost } = ask(rig.pool.take('any'))
   await until(() => lost.length === 1)
   t.match(lost, [{ kind: 'connecting', detail: /UPSTREAM_CONNECT_TIMEOUT/, isStale: false }])
   t.equal(rig.pool.count(), 0)
@@ -220,7 +226,7 @@ t.test('every connection over TLS is verified for itself', async t => {
   const ca = [authority.certificate]
   const secure = { protocol: 'https:', host: 'localhost', ca } as const
   const rig = await startRig(t, secure, { now: () => 0, server })
-  const connections = [await use(rig), rig.pool.take(true)]
+  const connections = [await use(rig), rig.pool.take('fresh')]
   const { ended } = ask(connections[1]!)
   await until(() => rig.sockets.length === 2)
   rig.sockets[1]?.write(ANSWER)
@@ -242,7 +248,7 @@ t.test('an application may be on a path', async t => {
   t.teardown(() => server.close())
   const { pool } = await startRig(t, { socketPath })
   const connected = once(server, 'connection')
-  const { lost } = ask(pool.take(false))
+  const { lost } = ask(pool.take('any'))
   const [socket] = (await connected) as [Socket]
   socket.destroy()
   await until(() => lost.length === 1)
@@ -250,7 +256,7 @@ t.test('an application may be on a path', async t => {
 
 t.test('a connection says when it has room again', async t => {
   const rig = await startRig(t)
-  const connection = rig.pool.take(false)
+  const connection = rig.pool.take('any')
   const { drained } = ask(connection)
   connection.socket.write('x'.repeat(1_000_000))
   await until(() => drained() > 0)
@@ -261,7 +267,7 @@ t.test('a connection says when it has room again', async t => {
 
 t.test('a connection that was taken out belongs to whoever took it', async t => {
   const rig = await startRig(t)
-  const connection = rig.pool.take(false)
+  const connection = rig.pool.take('detachable')
   const { lost } = ask(connection)
   await until(() => rig.sockets.length === 1)
   let detached: ReturnType<Connection['detach']> | undefined
@@ -287,4 +293,27 @@ t.test('a connection that was taken out belongs to whoever took it', async t => 
   detached?.socket.destroy()
   await until(() => detached?.socket.closed === true)
   t.same(lost, [])
+})
+
+t.test('a long piece of an answer is never overwritten by the next', async t => {
+  const rig = await startRig(t)
+  const body = Buffer.from(Array.from({ length: 1_048_576 }, (_, at) => (at * at) % 251))
+  const connection = rig.pool.take('any')
+  const pieces: Buffer[] = []
+  let isOver = false
+  connection.begin('GET', {
+    onHead: () => undefined,
+    onData: piece => pieces.push(piece.length > LENT_BYTES ? piece : Buffer.from(piece)),
+    onEnd: () => (isOver = true),
+    onPause: () => undefined,
+    onDrain: () => undefined,
+    onLate: () => undefined,
+    onLost: () => undefined,
+  })
+  await until(() => rig.sockets.length === 1)
+  rig.sockets[0]?.write(`HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n`)
+  rig.sockets[0]?.write(body)
+  await until(() => isOver)
+  t.ok(pieces.some(piece => piece.length > LENT_BYTES))
+  t.ok(Buffer.concat(pieces).equals(body))
 })
