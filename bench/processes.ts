@@ -1,76 +1,77 @@
 /**
- * The processes under measurement: each on its own CPU where `taskset` allows it, each asked for its
- * cost through /proc, none of them outliving us.
+ * The processes under measurement: each on the CPU it is given, each asked for its cost through /proc,
+ * none of them outliving us. What they write goes to a file, as a container's runtime would take it.
  */
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { openSync, closeSync, readFileSync, readdirSync } from 'node:fs'
+import { type AddressInfo, connect, createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+/** The proxy alone on one CPU; the load and the application on the other. */
+export const PROXY_CPU = 0
+export const LOAD_CPU = 1
 
 export interface Process {
-  readonly url: string
   readonly pid: number
   /** SIGKILL, and the end of it. */
   readonly stop: () => Promise<void>
 }
 
+export interface Program {
+  readonly command: string
+  readonly args: readonly string[]
+  /** All of its environment but `PATH`. */
+  readonly env?: Readonly<Record<string, string>>
+  readonly cpu: number
+  /** Takes both its streams. */
+  readonly logFile: string
+}
+
 const LISTENING_WITHIN_MS = 15_000
+const ASK_AGAIN_MS = 2
 /** Linux's USER_HZ, the unit of times in /proc, is 100 on every platform Node runs on. */
 const MICROS_PER_TICK = 10_000
 
-const runs = (...args: readonly string[]) => spawnSync('taskset', args).status === 0
+/** Which of these commands are not installed. */
+export const missing = (commands: readonly string[]): readonly string[] =>
+  commands.filter(command => spawnSync('which', [command]).status !== 0)
 
-/** Whether `taskset` is here and CPUs 0 and 1 are ours to use. */
-export const canPin = runs('-c', '0', 'true') && runs('-c', '1', 'true')
-
-/** Moves this process, every thread of it, where the proxies are not. */
-export function pinOurselves(cpu: number): void {
-  if (canPin) runs('-acp', String(cpu), String(process.pid))
+/** Moves this process, every thread of it, to where the proxies are not. */
+export function pinOurselves(): void {
+  spawnSync('taskset', ['-acp', String(LOAD_CPU), String(process.pid)])
 }
 
-/**
- * Starts a script with the flags that the image uses and waits until it writes, in JSON, the `address`
- * that it listens on.
- *
- * @param script What Node is to run, and its arguments.
- * @param env All of its environment but `PATH`.
- * @throws With what it wrote, when it ends first or takes longer than fifteen seconds.
- */
-export async function startProcess(
-  script: readonly string[],
-  env: Readonly<Record<string, string>>,
-  cpu: number,
-): Promise<Process> {
-  const node = [process.execPath, '--enable-source-maps', ...script]
-  // taskset replaces itself by what it starts, so that the pid is the script's.
-  const [command = '', ...args] = canPin ? ['taskset', '-c', String(cpu), ...node] : node
-  const child = spawn(command, args, {
+/** A port of loopback that was free a moment ago: nginx, HAProxy and wrk cannot be given port 0. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  server.close()
+  await once(server, 'close')
+  return isAddress(address) ? address.port : NaN
+}
+
+const isAddress = (address: AddressInfo | string | null): address is AddressInfo =>
+  typeof address === 'object' && address !== null
+
+/** Starts a program without waiting for anything. */
+export function launch({ command, args, env = {}, cpu, logFile }: Program): Process {
+  const log = openSync(logFile, 'a')
+  // taskset replaces itself by what it starts, so that the pid is the program's.
+  const child = spawn('taskset', ['-c', String(cpu), command, ...args], {
     env: { PATH: process.env['PATH'], ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', log, log],
   })
+  closeSync(log)
   const kill = () => child.kill('SIGKILL')
   process.once('exit', kill)
   const ended = once(child, 'close')
-
-  let output = ''
-  const late = setTimeout(kill, LISTENING_WITHIN_MS)
-  const port = await new Promise<string>((resolve, reject) => {
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        output = (output + text).slice(-20_000)
-        const [, found] = /"address":\{[^}]*"port":(\d+)/.exec(output) ?? []
-        if (found !== undefined) resolve(found)
-      })
-    }
-    void ended.then(() => {
-      reject(new Error(`${script.join(' ')} ended without listening; it wrote:\n${output}`))
-    }, reject)
-  })
-  clearTimeout(late)
   return {
-    url: `http://127.0.0.1:${port}`,
     pid: child.pid ?? NaN,
     stop: async () => {
+      process.removeListener('exit', kill)
       kill()
       await ended
     },
@@ -78,14 +79,64 @@ export async function startProcess(
 }
 
 /**
- * User and system time that a process has used, all its threads together; microseconds, to the next
- * ten thousand.
+ * Starts a program and waits until something answers on its port.
+ *
+ * @throws With what it wrote, when that takes longer than fifteen seconds.
+ */
+export async function start(program: Program, port: number): Promise<Process> {
+  const started = launch(program)
+  const until = Date.now() + LISTENING_WITHIN_MS
+  while (!(await accepts(port))) {
+    if (Date.now() > until) {
+      await started.stop()
+      const wrote = readFileSync(program.logFile, 'utf8').slice(-4_000)
+      throw new Error(`${program.command} does not listen on ${port}; it wrote:\n${wrote}`)
+    }
+    await sleep(ASK_AGAIN_MS)
+  }
+  return started
+}
+
+/** Whether a connection to this port of loopback succeeds now. */
+export async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  try {
+    await once(socket, 'connect')
+    return true
+  } catch (error) {
+    if (!(error instanceof Error)) throw error
+    return false
+  } finally {
+    socket.destroy()
+  }
+}
+
+/**
+ * User and system time that a process and its children now living have used, all threads together;
+ * microseconds, to the next ten thousand.
  *
  * @see proc_pid_stat(5), fields 14 and 15
  */
 export function cpuMicros(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  // Field 2 is the name in parentheses, which may hold spaces; field 3 follows its last parenthesis.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK
+  return sumOverTree(pid, id => {
+    const stat = readFileSync(`/proc/${id}/stat`, 'latin1')
+    // Field 2 is the name in parentheses, which may hold spaces; field 3 follows its last parenthesis.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) * MICROS_PER_TICK
+  })
+}
+
+/** Resident memory of a process and its children now living, in megabytes (10^6 bytes). */
+export const residentMegabytes = (pid: number): number =>
+  sumOverTree(pid, id => {
+    const [, kibibytes = NaN] =
+      /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${id}/status`, 'latin1')) ?? []
+    return (Number(kibibytes) * 1_024) / 1e6
+  })
+
+function sumOverTree(pid: number, measure: (pid: number) => number): number {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap(task =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, 'latin1').split(' ').filter(Boolean),
+  )
+  return children.reduce((sum, child) => sum + sumOverTree(Number(child), measure), measure(pid))
 }

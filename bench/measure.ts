@@ -1,0 +1,88 @@
+/** Turns: contenders one after the other, round after round, so that ratios are of turns next to each other. */
+
+import type { Case, Contender } from './cases.ts'
+import { check } from './check.ts'
+import { type Peer, type createPeers } from './peers/peers.ts'
+import { type Sidecar, tokenLookups } from './peers/sidecar.ts'
+import { cpuMicros } from './processes.ts'
+import type { RequestSpec, Tokens, createRequests } from './requests.ts'
+import { type Load, runWrk } from './wrk.ts'
+
+export interface Plan {
+  readonly rounds: number
+  readonly turnSeconds: number
+  /** Of load before the first round: what is compiled is decided by how often it ran. */
+  readonly warmUpSeconds: number
+}
+
+/** What measuring takes. */
+export interface Bench {
+  readonly peers: ReturnType<typeof createPeers>
+  readonly requests: ReturnType<typeof createRequests>
+  readonly tokens: Tokens
+  readonly say: (text: string) => void
+}
+
+export const CONNECTIONS = 64
+
+/** A contender's process and its load. */
+interface Runner {
+  readonly peer: Peer
+  readonly load: Load
+}
+
+/** Microseconds of CPU per request, a list a contender, a number a round; in the order given. */
+export async function takeTurns(
+  bench: Bench,
+  contenders: readonly Contender[],
+  { rounds, turnSeconds, warmUpSeconds }: Plan,
+  { connections = CONNECTIONS, lookups }: Pick<Case, 'connections' | 'lookups'> = {},
+): Promise<readonly (readonly number[])[]> {
+  const runners: Runner[] = []
+  for (const contender of contenders) {
+    const peer = await bench.peers.peer(contender.peer)
+    await check(contender, peer, bench.tokens)
+    const load = { ...(await bench.requests(contender.request)), connections }
+    await turn({ peer, load }, warmUpSeconds)
+    runners.push({ peer, load })
+  }
+  const costs = runners.map((): number[] => [])
+  const sidecar = runners[0]?.peer.sidecar
+  const before = sidecar && (await tokenLookups(sidecar))
+  for (let round = 1; round <= rounds; round++) {
+    for (const [i, runner] of runners.entries()) costs[i]?.push(await turn(runner, turnSeconds))
+  }
+  if (sidecar && before && lookups) await checkLookups(sidecar, before, lookups)
+  return costs
+}
+
+async function turn({ peer, load }: Runner, seconds: number): Promise<number> {
+  const before = cpuMicros(peer.pid)
+  const { requests } = await runWrk(peer.url, load, seconds)
+  return (cpuMicros(peer.pid) - before) / requests
+}
+
+/** What a handful of look-ups may spoil: those of requests in flight when a turn ended. */
+const NEARLY = 0.01
+
+async function checkLookups(
+  sidecar: Sidecar,
+  before: ReadonlyMap<string, number>,
+  wanted: NonNullable<Case['lookups']>,
+): Promise<void> {
+  const after = await tokenLookups(sidecar)
+  for (const [source, lookup] of Object.entries(wanted)) {
+    const more = (kind: string) =>
+      (after.get(`${source} ${kind}`) ?? 0) - (before.get(`${source} ${kind}`) ?? 0)
+    const share = more('hit') / more('all')
+    const isRight = lookup === 'always found' ? share >= 1 - NEARLY : share <= NEARLY
+    if (!isRight) throw new Error(`${source}: wanted ${lookup}, but ${share} were found`)
+  }
+}
+
+/** A file of requests, and how to send them to a peer of one's own. */
+export const loadOf = async (
+  { requests }: Bench,
+  spec: RequestSpec,
+  connections = CONNECTIONS,
+): Promise<Load> => ({ ...(await requests(spec)), connections })

@@ -1,0 +1,97 @@
+/**
+ * One turn of load: wrk over kept-alive connections, ended by a signal. A turn with one socket error or
+ * one wrong status is no measurement.
+ */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { inSource } from './world.ts'
+import { LOAD_CPU } from './processes.ts'
+
+export interface Load {
+  /** The requests, each followed by a zero byte. */
+  readonly file: string
+  /** What every answer must be. */
+  readonly status: number
+  readonly connections: number
+  /** Milliseconds that each connection pauses between requests, on average. */
+  readonly delayMs?: number
+}
+
+export interface Turn {
+  readonly requests: number
+  readonly seconds: number
+  /** Milliseconds. */
+  readonly p50: number
+  readonly p99: number
+}
+
+interface Report extends Turn {
+  readonly above399: number
+  readonly wrongStatus: number
+  readonly socketErrors: number
+}
+
+/**
+ * Keeps the address busy.
+ *
+ * @param beforeEnd Called while the load is still on, at its end.
+ * @throws When an answer was wrong, or none came.
+ */
+export async function runWrk(
+  url: string,
+  { file, status, connections, delayMs = 0 }: Load,
+  seconds: number,
+  beforeEnd: () => void = () => undefined,
+): Promise<Turn> {
+  const wrk = [
+    'wrk',
+    '-t1',
+    `-c${connections}`,
+    '-d1h',
+    '--timeout',
+    '20s',
+    '-s',
+    inSource('wrk.lua'),
+  ]
+  const args = [...wrk, url, '--', file, String(status), String(delayMs)]
+  const child = spawn('taskset', ['-c', String(LOAD_CPU), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  const ended = once(child, 'close')
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  let complaint = ''
+  const ready = new Promise<void>(resolve => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint += text
+      if (complaint.includes('ready\n')) resolve()
+    })
+  })
+  await Promise.race([ready, ended])
+  await sleep(seconds * 1_000)
+  beforeEnd()
+  // Its way of ending before its time: it stops within a tenth of a second and reports.
+  child.kill('SIGINT')
+  await ended
+  process.removeListener('exit', kill)
+  return judge(output, status, complaint)
+}
+
+function judge(output: string, status: number, complaint: string): Turn {
+  const line = output.split('\n').find(text => text.startsWith('{'))
+  const report: unknown = line === undefined ? undefined : JSON.parse(line)
+  if (!isReport(report)) throw new Error(`wrk did not report:\n${output}${complaint}`)
+  const { requests, socketErrors, above399, wrongStatus } = report
+  const wrong = status === 200 ? above399 : wrongStatus
+  if (requests === 0 || socketErrors + wrong > 0) {
+    throw new Error(`${requests} answers, ${wrong} not ${status}, ${socketErrors} socket errors`)
+  }
+  return report
+}
+
+const isReport = (value: unknown): value is Report =>
+  typeof value === 'object' && value !== null && 'socketErrors' in value
