@@ -3,10 +3,8 @@
  * tell the application the verified user and not the forged one, and must not let a forgery through.
  */
 
-import { once } from 'node:events'
-import { request as ask } from 'node:http'
+import { type IncomingMessage, request as ask } from 'node:http'
 import { text } from 'node:stream/consumers'
-import type { IncomingMessage } from 'node:http'
 import type { Contender } from './cases.ts'
 import { type Peer, VERIFIES } from './peers/peers.ts'
 import { type RequestSpec, type Tokens, fieldsOf } from './requests.ts'
@@ -30,9 +28,9 @@ export async function exchange(
   const headers = { ...(await fieldsOf(spec, tokens, 0)), ...extra, 'Content-Length': body.length }
   const method = body === '' ? 'GET' : 'POST'
   const request = ask(`${url}${spec.path}`, { method, headers, agent: false }).end(body)
-  const answered: Promise<IncomingMessage[]> = once(request, 'response')
-  const [response] = await answered
-  if (response === undefined) throw new Error('no answer')
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', resolve).once('error', reject)
+  })
   return { status: response.statusCode ?? 0, body: await text(response) }
 }
 

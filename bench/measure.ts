@@ -2,7 +2,7 @@
 
 import type { Case, Contender } from './cases.ts'
 import { check } from './check.ts'
-import { type Peer, type createPeers } from './peers/peers.ts'
+import { NATIVE, type Peer, type createPeers } from './peers/peers.ts'
 import { type Sidecar, tokenLookups } from './peers/sidecar.ts'
 import { cpuMicros } from './processes.ts'
 import type { RequestSpec, Tokens, createRequests } from './requests.ts'
@@ -11,8 +11,8 @@ import { type Load, runWrk } from './wrk.ts'
 export interface Plan {
   readonly rounds: number
   readonly turnSeconds: number
-  /** Of load before the first round: what is compiled is decided by how often it ran. */
-  readonly warmUpSeconds: number
+  /** Before the first round, to each: what is compiled is decided by how often it ran. */
+  readonly warmUpRequests: number
 }
 
 /** What measuring takes. */
@@ -25,17 +25,18 @@ export interface Bench {
 
 export const CONNECTIONS = 64
 
-/** A contender's process and its load. */
+/** A contender's process, its load, and how many of its requests have been sent. */
 interface Runner {
   readonly peer: Peer
   readonly load: Load
+  sent: number
 }
 
 /** Microseconds of CPU per request, a list a contender, a number a round; in the order given. */
 export async function takeTurns(
   bench: Bench,
   contenders: readonly Contender[],
-  { rounds, turnSeconds, warmUpSeconds }: Plan,
+  { rounds, turnSeconds, warmUpRequests }: Plan,
   { connections = CONNECTIONS, lookups }: Pick<Case, 'connections' | 'lookups'> = {},
 ): Promise<readonly (readonly number[])[]> {
   const runners: Runner[] = []
@@ -43,8 +44,9 @@ export async function takeTurns(
     const peer = await bench.peers.peer(contender.peer)
     await check(contender, peer, bench.tokens)
     const load = { ...(await bench.requests(contender.request)), connections }
-    await turn({ peer, load }, warmUpSeconds)
-    runners.push({ peer, load })
+    const runner = { peer, load, sent: 0 }
+    await warmUp(runner, NATIVE.has(contender.peer.kind) ? 0 : warmUpRequests)
+    runners.push(runner)
   }
   const costs = runners.map((): number[] => [])
   const sidecar = runners[0]?.peer.sidecar
@@ -56,9 +58,22 @@ export async function takeTurns(
   return costs
 }
 
-async function turn({ peer, load }: Runner, seconds: number): Promise<number> {
+/** At most: a thousand megabytes of bodies compile as much. */
+const WARM_UP_SECONDS = 1.5
+
+/** Also until every request has been sent, so that what can be remembered is. */
+async function warmUp(runner: Runner, wanted: number): Promise<void> {
+  const until = performance.now() + WARM_UP_SECONDS * 1_000
+  do await turn(runner, 0.4)
+  while (runner.sent < runner.load.count || (runner.sent < wanted && performance.now() < until))
+}
+
+/** Goes on in the file where the last turn ended, past what was on its way then. */
+async function turn(runner: Runner, seconds: number): Promise<number> {
+  const { peer, load } = runner
   const before = cpuMicros(peer.pid)
-  const { requests } = await runWrk(peer.url, load, seconds)
+  const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, seconds)
+  runner.sent += requests + load.connections + 1
   return (cpuMicros(peer.pid) - before) / requests
 }
 

@@ -3,7 +3,7 @@
  * none of them outliving us. What they write goes to a file, as a container's runtime would take it.
  */
 
-import { spawn, spawnSync } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { openSync, closeSync, readFileSync, readdirSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
@@ -65,17 +65,26 @@ export function launch({ command, args, env = {}, cpu, logFile }: Program): Proc
     stdio: ['ignore', log, log],
   })
   closeSync(log)
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
-  const ended = once(child, 'close')
+  const ended = outlivedByUs(child)
   return {
     pid: child.pid ?? NaN,
     stop: async () => {
-      process.removeListener('exit', kill)
-      kill()
+      child.kill('SIGKILL')
       await ended
     },
   }
+}
+
+const living = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of living) child.kill('SIGKILL')
+})
+
+/** Ends a child when we end; @returns Its own end. */
+export async function outlivedByUs(child: ChildProcess): Promise<void> {
+  living.add(child)
+  await once(child, 'close')
+  living.delete(child)
 }
 
 /**

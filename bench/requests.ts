@@ -28,6 +28,7 @@ export interface RequestSpec {
 
 export interface PrebuiltRequests {
   readonly file: string
+  readonly count: number
   /** The only right answer. */
   readonly status: number
 }
@@ -116,7 +117,7 @@ export function createRequests(directory: string, tokens: Tokens) {
     )
     const file = join(directory, `requests-${files.size}`)
     writeFileSync(file, (await Promise.all(texts)).map(text => `${text}\0`).join(''), 'latin1')
-    return { file, status: forged ? 401 : 200 }
+    return { file, count: requests, status: forged ? 401 : 200 }
   }
 
   return (spec: RequestSpec) => remember(files, JSON.stringify(spec), () => build(spec))

@@ -1,8 +1,9 @@
 -- Sends prebuilt requests, one after the other and from the beginning again, and reports as JSON.
---   wrk -s wrk.lua URL -- FILE STATUS DELAY
+--   wrk -s wrk.lua URL -- FILE STATUS DELAY FROM
 -- FILE    the requests, each followed by a zero byte
 -- STATUS  the only right answer; 200 is judged by wrk itself, which is cheaper: all above 399 are wrong
 -- DELAY   milliseconds between an answer and the next request of the same connection, on average; 0 for none
+-- FROM    how many requests of the file to pass over before the first
 local requests, at = {}, 0
 wrong = 0
 
@@ -22,6 +23,7 @@ function init(args)
   collectgarbage()
 
   local status, mean = tonumber(args[2]), tonumber(args[3])
+  at = tonumber(args[4])
   if status ~= 200 then
     response = function(got) if got ~= status then wrong = wrong + 1 end end
   end

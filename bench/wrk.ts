@@ -4,14 +4,16 @@
  */
 
 import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inSource } from './world.ts'
-import { LOAD_CPU } from './processes.ts'
+import { LOAD_CPU, outlivedByUs } from './processes.ts'
 
 export interface Load {
-  /** The requests, each followed by a zero byte. */
+  /** The requests, each followed by a zero byte, and how many they are. */
   readonly file: string
+  readonly count: number
+  /** Which is sent first, counting on past the last; the first unless said. */
+  readonly from?: number
   /** What every answer must be. */
   readonly status: number
   readonly connections: number
@@ -41,7 +43,7 @@ interface Report extends Turn {
  */
 export async function runWrk(
   url: string,
-  { file, status, connections, delayMs = 0 }: Load,
+  { file, count, from = 0, status, connections, delayMs = 0 }: Load,
   seconds: number,
   beforeEnd: () => void = () => undefined,
 ): Promise<Turn> {
@@ -55,13 +57,11 @@ export async function runWrk(
     '-s',
     inSource('wrk.lua'),
   ]
-  const args = [...wrk, url, '--', file, String(status), String(delayMs)]
+  const args = [...wrk, url, '--', file, ...[status, delayMs, from % count].map(String)]
   const child = spawn('taskset', ['-c', String(LOAD_CPU), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const kill = () => child.kill('SIGKILL')
-  process.once('exit', kill)
-  const ended = once(child, 'close')
+  const ended = outlivedByUs(child)
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
   let complaint = ''
@@ -77,7 +77,6 @@ export async function runWrk(
   // Its way of ending before its time: it stops within a tenth of a second and reports.
   child.kill('SIGINT')
   await ended
-  process.removeListener('exit', kill)
   return judge(output, status, complaint)
 }
 

@@ -45,6 +45,9 @@ export const VERIFIES: ReadonlySet<PeerKind> = new Set<PeerKind>([
   'http-proxy-jose',
 ])
 
+/** Compiled before they run, so that they need no warming up. */
+export const NATIVE: ReadonlySet<PeerKind> = new Set<PeerKind>(['haproxy', 'haproxy-jwt', 'nginx'])
+
 /** What cannot be measured on this machine, in words; none: everything can. */
 export function missingPeers(): readonly string[] {
   const commands = missing(['nginx', 'haproxy', 'wrk', 'taskset'])

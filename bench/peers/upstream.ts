@@ -7,7 +7,7 @@ import { mkdirSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { LOAD_CPU, freePort } from '../processes.ts'
 import { ARN, KEYS } from '../tokens.ts'
-import { createDirectory } from '../world.ts'
+import type { createDirectory } from '../world.ts'
 import { startNginx } from './nginx.ts'
 
 const [, , , REGION = ''] = ARN.split(':')
