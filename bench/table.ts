@@ -1,7 +1,7 @@
 /** Results as tables in Markdown, and as a count of bars. */
 
 import { readFileSync } from 'node:fs'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { cpus, loadavg, release } from 'node:os'
 import type { Case } from './cases.ts'
 import { type Measurement, node24 } from './limits.ts'
@@ -96,10 +96,10 @@ const firstLine = (command: string, ...args: readonly string[]): string =>
   execFileSync(command, args, { encoding: 'utf8' }).split('\n')[0] ?? ''
 
 export function machineTable(command: string, { rounds, turnSeconds }: Plan): string {
-  const [, nginx = '?'] =
-    /Version: (\S+)/.exec(execFileSync('dpkg', ['-s', 'nginx'], { encoding: 'utf8' })) ?? []
   const other = node24()
-  const peers = [firstLine('haproxy', '-v').split(' - ')[0], `nginx ${nginx}`]
+  // nginx says it where errors are said.
+  const nginx = spawnSync('nginx', ['-v'], { encoding: 'utf8' }).stderr
+  const peers = [firstLine('haproxy', '-v'), nginx].map(text => /\d+\.\d+\.\d+\S*/.exec(text)?.[0])
   return markdown([
     ['', ''],
     ['---', '---'],
@@ -110,7 +110,14 @@ export function machineTable(command: string, { rounds, turnSeconds }: Plan): st
     ],
     ['Node', [process.version, other && firstLine(other, '--version')].filter(Boolean).join(', ')],
     ['flags of the image', imageFlags().join(' ') || 'none'],
-    ['peers', [...peers, ...versionsFrom(['http-proxy', 'jose', 'undici'])].join(', ')],
+    [
+      'peers',
+      [
+        `haproxy ${peers[0] ?? ''}`,
+        `nginx ${peers[1] ?? ''}`,
+        ...versionsFrom(['http-proxy', 'jose', 'undici']),
+      ].join(', '),
+    ],
     ['pinned', `proxies to CPU ${PROXY_CPU}; wrk and the application (nginx) to CPU ${LOAD_CPU}`],
     [
       'turns',
