@@ -5,7 +5,7 @@
 
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { SUBJECT, USUAL_GROUPS, accessToken, albToken } from './tokens.ts'
+import { SUBJECT, USUAL_FILLER_BYTES, USUAL_GROUPS, accessToken, albToken } from './tokens.ts'
 
 export interface RequestSpec {
   /** `/api/…` is guarded, `/open/…` is not; what follows names what the application answers. */
@@ -16,6 +16,8 @@ export interface RequestSpec {
   readonly accessTokens?: number
   /** In each access token. */
   readonly groups?: number
+  /** Claims in the ALB token that only make it longer, in bytes; as many as make it 1.5 KB unless said. */
+  readonly fillerBytes?: number
   /** Signed with another key than the `kid` names. */
   readonly forged?: boolean
   /** Of a POST; none: a GET. */
@@ -74,18 +76,18 @@ export async function fieldsOf(spec: RequestSpec, tokens: Tokens, n: number): Pr
   const trace = { 'X-Amzn-Trace-Id': `Root=1-67891233-${String(n).padStart(24, '0')}` }
   const fields = { ...trace, ...cookiesOf(spec.cookieBytes ?? USUAL_COOKIE_BYTES) }
   if (spec.albTokens === undefined) return fields
-  const { groups = USUAL_GROUPS, accessTokens = 1, albTokens, forged = false } = spec
+  const { groups = USUAL_GROUPS, accessTokens = 1, albTokens } = spec
   return {
     ...fields,
     'x-amzn-oidc-accesstoken': await tokens.access(n % accessTokens, groups),
     'x-amzn-oidc-identity': SUBJECT,
-    'x-amzn-oidc-data': tokens.alb(n % albTokens, forged),
+    'x-amzn-oidc-data': tokens.alb(n % albTokens, spec),
   }
 }
 
 /** Every token is signed once in a run. */
 export interface Tokens {
-  readonly alb: (n: number, forged: boolean) => string
+  readonly alb: (n: number, spec: Pick<RequestSpec, 'forged' | 'fillerBytes'>) => string
   readonly access: (n: number, groups: number) => Promise<string>
 }
 
@@ -93,7 +95,8 @@ export function createTokens(): Tokens {
   const alb = new Map<string, string>()
   const access = new Map<string, Promise<string>>()
   return {
-    alb: (n, forged) => remember(alb, `${n} ${forged}`, () => albToken({ forged })),
+    alb: (n, { forged = false, fillerBytes = USUAL_FILLER_BYTES }) =>
+      remember(alb, `${n} ${forged} ${fillerBytes}`, () => albToken(fillerBytes, forged)),
     access: (n, groups) => remember(access, `${n} ${groups}`, () => accessToken(n, groups)),
   }
 }

@@ -18,7 +18,7 @@ export const ARN =
 export const SUBJECT = '6f1c2a34-0000-4000-8000-00000000a11c'
 export const EMAIL = 'alice@example.com'
 /** In the ALB token: what user pools return of a user is about that much longer than it must be. */
-const FILLER_BYTES = 580
+export const USUAL_FILLER_BYTES = 500
 /** As many as make an access token of about 1.2 KB. */
 export const USUAL_GROUPS = 20
 
@@ -45,12 +45,12 @@ export const KEYS = {
 
 const base64url = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
 
-/** About 1.5 KB; no two are the same, for ECDSA draws a number for each. */
-export function albToken({ forged = false } = {}): string {
+/** No two are the same, for ECDSA draws a number for each. */
+export function albToken(fillerBytes: number, forged: boolean): string {
   const claims = { sub: SUBJECT, email: EMAIL, email_verified: 'true', username: 'alice' }
   const fields = { ...claims, picture: 'https://cdn.example.com/', exp: expiry(), iss: ISSUER }
-  const bare = JSON.stringify(fields).length + FILLER_BYTES
-  fields.picture += 'p'.repeat(FILLER_BYTES + ((3 - (bare % 3)) % 3))
+  const bare = JSON.stringify(fields).length + fillerBytes
+  fields.picture += 'p'.repeat(fillerBytes + ((3 - (bare % 3)) % 3))
   const header = { typ: 'JWT', kid: alb.kid, alg: 'ES256', iss: ISSUER, client: CLIENT }
   const headerText = JSON.stringify({ ...header, signer: ARN, exp: expiry() })
   return (forged ? forger : alb).signSegments(inThrees(headerText), JSON.stringify(fields))
