@@ -25,7 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, Allowed | 'everything'>> = {
   route: { folders: ['core'], packages: [] },
   headers: { folders: ['core'], packages: [] },
   identity: { folders: ['core'], packages: [] },
-  tokens: { folders: ['core'], packages: ['jose', 'lru-cache', 'undici'] },
+  tokens: { folders: ['core'], packages: ['lru-cache', 'undici'] },
   session: { folders: ['core'], packages: [] },
   forward: { folders: ['core'], packages: [] },
   observe: { folders: ['core'], packages: ['pino', 'prom-client'] },

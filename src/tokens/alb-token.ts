@@ -9,7 +9,7 @@
  *
  * @see https://docs.aws.amazon.com/elasticloadbalancing/latest/application/listener-authenticate-users.html#user-claims-encoding
  */
-import { verify, type KeyObject } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
 import type { Check } from '../core/checks.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Claims } from '../core/identity.ts'
@@ -18,6 +18,7 @@ import type { Telemetry } from '../core/telemetry.ts'
 import { quote, rejected, type Rejected } from '../core/verdict.ts'
 import type { AlbArn } from './alb-arn.ts'
 import { readCompact, type CompactToken } from './shape.ts'
+import { verifySignature } from './signature.ts'
 
 /** Longest token that is looked at, in bytes; an ALB stops at 11 KB of claims and access token. */
 export const MAX_TOKEN_BYTES = 16_384
@@ -88,7 +89,7 @@ export function createAlbVerifier(
 
     const key = await options.findKey(arn, kid)
     if ('reason' in key) return refused('alb_key', key.reason, key.detail)
-    if (!verifyEs256(key, read))
+    if (!verifySignature('ES256', key, read))
       return refused('alb_signature', 'signature_invalid', `under key ${kid}`)
 
     const { sub } = read.payload
@@ -160,24 +161,6 @@ export function createAlbVerifier(
     const detail = `expired ${Math.ceil(overdue)} s ago, CLOCK_TOLERANCE is ${options.toleranceSeconds} s`
     return refused('alb_expiry', 'token_expired', detail)
   }
-}
-
-/**
- * ES256 over the received bytes.
- *
- * @param key A P-256 public key; the key store hands out no other.
- * @see RFC 7518 §3.4: the signature is r ‖ s, 32 bytes each, not DER
- */
-export function verifyEs256(
-  key: KeyObject,
-  { signed, signature }: Pick<CompactToken, 'signed' | 'signature'>,
-): boolean {
-  return verify(
-    'sha256',
-    Buffer.from(signed, 'latin1'),
-    { key, dsaEncoding: 'ieee-p1363' },
-    signature,
-  )
 }
 
 /** A claim that the token itself holds; never one of `Object.prototype`. */

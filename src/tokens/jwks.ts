@@ -226,7 +226,7 @@ function importPublic(jwk: object): KeyObject | undefined {
 
 /**
  * Whether a key is of the kind that an algorithm takes, and strong enough for it (RFC 7518 §3.3).
- * Asked before jose is, which reports a mismatch as a fault of the program.
+ * Asked before a signature is checked: OpenSSL takes any key for any algorithm of its kind.
  */
 export function suits(key: KeyObject, algorithm: string): boolean {
   const { modulusLength = 0, namedCurve } = key.asymmetricKeyDetails ?? {}

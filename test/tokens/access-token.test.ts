@@ -205,8 +205,8 @@ t.test('a key that is not for the algorithm is no key', async t => {
 
 t.test('every algorithm that can be configured works', async t => {
   const algorithms = [
-    ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
-    ...['ES256', 'ES384', 'ES512', 'EdDSA'],
+    ...(['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'] as const),
+    ...(['ES256', 'ES384', 'ES512', 'EdDSA'] as const),
   ]
   const forged = generateKeyPairSync('rsa', { modulusLength: 2_048 })
   for (const algorithm of algorithms) {
@@ -472,8 +472,4 @@ t.test('a fault of ours is thrown and not called a refusal', async t => {
   await t.rejects(verify(token()), fault)
   const hostile = { split: () => [{ toString: () => 'x' }, '', ''] } as unknown as string
   await t.rejects(verify(hostile), TypeError)
-  // A private key under a public name: a mistake of the program, which jose calls a TypeError.
-  const privateOne = { key: KEY.privateKey, thumbprint: '', isWithdrawn: false }
-  const { verify: mistaken } = setUp({ findKey: () => privateOne })
-  await t.rejects(mistaken(token()), TypeError)
 })
