@@ -4,8 +4,8 @@
  */
 import type { Config } from '../config/config.ts'
 import type { Check } from '../core/checks.ts'
-import { expected } from '../core/expected.ts'
 import type { Claims } from '../core/identity.ts'
+import { parseJson } from '../core/json.ts'
 import { quote } from '../core/verdict.ts'
 import { accessTokenIssuers } from '../gate.ts'
 import { findClaim, findText } from '../identity/claims.ts'
@@ -48,13 +48,8 @@ export function readLeniently(token: string): ReadToken {
 }
 
 function claimsIn(segment: string): Claims {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(segment, 'base64url').toString('utf8'))
-    return isObject(value) ? value : {}
-  } catch (error) {
-    expected(error, SyntaxError)
-    return {}
-  }
+  const value = parseJson(Buffer.from(segment, 'base64url').toString('utf8'))
+  return isObject(value) ? value : {}
 }
 
 function isObject(value: unknown): value is Claims {

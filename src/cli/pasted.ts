@@ -2,8 +2,8 @@
  * Reads what somebody pasted: a bare token, or a request in one of the ways in which browsers and curl
  * write one down. Nothing is judged here, and nothing that was pasted gets into a message.
  */
-import { expected } from '../core/expected.ts'
 import { pairs, valuesOf, type HeaderList } from '../core/headers.ts'
+import { parseJson } from '../core/json.ts'
 import { shellWords } from './shell-words.ts'
 
 export interface PastedRequest {
@@ -61,21 +61,12 @@ function unfold(lines: readonly string[]): readonly string[] {
 }
 
 function fromJson(text: string): PastedRequest | string {
-  const headers = parse(text)
+  const headers = parseJson(text)
   if (typeof headers !== 'object' || headers === null) return 'is not JSON'
   const list = Object.entries(headers).flatMap(([name, value]) =>
     typeof value === 'string' ? [name, value] : [],
   )
   return list.length === 0 ? 'holds no header' : request(list)
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    expected(error, SyntaxError)
-    return undefined
-  }
 }
 
 /** Options of curl that take a value, which must not be mistaken for the URL; what each is for us. */

@@ -2,8 +2,8 @@
  * Readers: the text of one environment variable -> a typed value, or {@link Unreadable} with the end
  * of the sentence "<VARIABLE> must …".
  */
-import { expected } from '../core/expected.ts'
 import { HOP_BY_HOP, OIDC_PREFIX, fold } from '../core/headers.ts'
+import { parseJson } from '../core/json.ts'
 import { isCanonical } from '../route/path.ts'
 import { parseCertificates } from '../tls/certificates.ts'
 
@@ -253,16 +253,6 @@ function parseObject(value: string): object {
   if (typeof found === 'object' && found !== null && !Array.isArray(found)) return found
   const kind = found === undefined ? 'what is not JSON' : kindOf(found)
   throw new Unreadable(`must be a JSON object such as {"00g1ab":"ops"}, found ${kind}`)
-}
-
-/** @returns `undefined` for what is not JSON. */
-function parseJson(value: string): unknown {
-  try {
-    return JSON.parse(value)
-  } catch (error) {
-    expected(error, SyntaxError)
-    return undefined
-  }
 }
 
 function kindOf(value: unknown): string {

@@ -2,6 +2,7 @@
  * Reads a groups claim in the shapes that identity providers and user pools give it.
  */
 import type { Claims } from '../core/identity.ts'
+import { parseJson } from '../core/json.ts'
 import { trimAscii } from './text.ts'
 
 /**
@@ -24,12 +25,8 @@ export function readGroups(value: unknown, separator: string): readonly string[]
  * comma that belongs to a name is written `\\,`.
  */
 function fromBrackets(text: string): readonly unknown[] {
-  try {
-    const parsed: unknown = JSON.parse(text)
-    if (Array.isArray(parsed)) return parsed
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error
-  }
+  const parsed = parseJson(text)
+  if (Array.isArray(parsed)) return parsed
   return text
     .slice(1, -1)
     .split(/(?<!\\),/)

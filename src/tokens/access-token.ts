@@ -10,6 +10,7 @@
 import type { Check } from '../core/checks.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Claims } from '../core/identity.ts'
+import { parseJson } from '../core/json.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Telemetry } from '../core/telemetry.ts'
 import { quote, rejected, type Rejected } from '../core/verdict.ts'
@@ -64,15 +65,16 @@ export function createAccessTokenVerifier(
   const { algorithms, clock, toleranceSeconds } = options
 
   return async token => {
-    if (!looksLikeJwt(token)) return { outcome: 'opaque' }
-    if (token.length > MAX_TOKEN_BYTES) {
+    const isTooLarge = token.length > MAX_TOKEN_BYTES
+    const read = isTooLarge ? undefined : readCompact(token)
+    if (read === undefined && !looksLikeJwt(token)) return { outcome: 'opaque' }
+    if (isTooLarge) {
       return refused(
         'access_size',
         'token_too_large',
         `${token.length} bytes, at most ${MAX_TOKEN_BYTES}`,
       )
     }
-    const read = readCompact(token)
     if (read === undefined)
       return refused('access_shape', 'token_malformed', 'not a canonical compact token')
     const { alg, kid } = read.header
@@ -208,13 +210,8 @@ const OTHER_TYPES = /^(?:application\/)?(?:id|id_token|id\+jwt|refresh|offline|l
 export function looksLikeJwt(token: string): boolean {
   const [head = '', ...rest] = token.split('.')
   if (rest.length !== 2) return false
-  try {
-    const header: unknown = JSON.parse(Buffer.from(head, 'base64').toString('utf8'))
-    return typeof header === 'object' && header !== null && !Array.isArray(header)
-  } catch (error) {
-    if (error instanceof SyntaxError) return false
-    throw error
-  }
+  const header = parseJson(Buffer.from(head, 'base64').toString('utf8'))
+  return typeof header === 'object' && header !== null && !Array.isArray(header)
 }
 
 function refused(check: Check, reason: Reason, detail: string): Rejected {

@@ -11,6 +11,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import { expected } from '../core/expected.ts'
+import { parseJson } from '../core/json.ts'
 import type { FetchOutcome, Telemetry } from '../core/telemetry.ts'
 import { quote } from '../core/verdict.ts'
 import type { DocumentKind, Fetched } from './bounded-fetch.ts'
@@ -251,13 +252,4 @@ function memberOf(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, name)) return undefined
   const member: unknown = Object.getOwnPropertyDescriptor(value, name)?.value
   return member
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch (error) {
-    if (error instanceof SyntaxError) return undefined
-    throw error
-  }
 }

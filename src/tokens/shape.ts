@@ -7,7 +7,9 @@
  *
  * @see RFC 7515 §3.1, RFC 4648 §3.5 (canonical trailing bits), §5; ADR 2
  */
+import { isUtf8 } from 'node:buffer'
 import type { Claims } from '../core/identity.ts'
+import { parseJson } from '../core/json.ts'
 
 export interface CompactToken {
   readonly header: Claims
@@ -46,19 +48,12 @@ export function decodeSegment(segment: string): Buffer | undefined {
   return segment === padded ? bytes : undefined
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
 function readObject(segment: string): Claims | undefined {
   const bytes = decodeSegment(segment)
-  if (bytes === undefined) return undefined
-  try {
-    const text = utf8.decode(bytes)
-    const value: unknown = JSON.parse(text)
-    return isObject(value) && namesIn(text) === namesOf(value) ? value : undefined
-  } catch (error) {
-    if (error instanceof SyntaxError || error instanceof TypeError) return undefined
-    throw error
-  }
+  if (bytes === undefined || !isUtf8(bytes)) return undefined
+  const text = bytes.toString('utf8')
+  const value = parseJson(text)
+  return isObject(value) && namesIn(text) === namesOf(value) ? value : undefined
 }
 
 function isObject(value: unknown): value is Claims {
@@ -71,21 +66,39 @@ function isObject(value: unknown): value is Claims {
  */
 function namesIn(text: string): number {
   let count = 0
-  for (const [, colon] of text.matchAll(/"(?:[^"\\]|\\.)*"(\s*:)?/g)) {
-    if (colon !== undefined) count++
+  for (let at = text.indexOf('"'); at >= 0; at = text.indexOf('"', at)) {
+    at = endOfString(text, at)
+    while (isSpace(text.charCodeAt(at))) at++
+    if (text.charCodeAt(at) === COLON) count++
   }
   return count
 }
 
+const [QUOTE, BACKSLASH, COLON] = [0x22, 0x5c, 0x3a]
+
+/** Where the text goes on behind the string that begins at `at`. */
+function endOfString(text: string, at: number): number {
+  let end = at + 1
+  while (end < text.length && text.charCodeAt(end) !== QUOTE)
+    end += text.charCodeAt(end) === BACKSLASH ? 2 : 1
+  return end + 1
+}
+
+/** @see RFC 8259 §2 */
+function isSpace(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= 0x0d)
+}
+
 /** How many names a parsed value has at every depth; a loop, because depth is the sender's choice. */
-function namesOf(value: unknown): number {
+function namesOf(value: object): number {
   let count = 0
-  const open: unknown[] = [value]
+  const open = [value]
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
-    if (typeof next !== 'object' || next === null) continue
     const members: unknown[] = Object.values(next)
     if (!Array.isArray(next)) count += members.length
-    open.push(...members)
+    for (const member of members) {
+      if (typeof member === 'object' && member !== null) open.push(member)
+    }
   }
   return count
 }
