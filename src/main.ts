@@ -9,13 +9,10 @@
 import cluster from 'node:cluster'
 import { readFileSync } from 'node:fs'
 import type { pino } from 'pino'
+import { EXIT } from './core/exit.ts'
 import type { Host } from './core/host.ts'
 import type { Child } from './workers/crew.ts'
 import type { Word } from './workers/messages.ts'
-
-/** EX_CONFIG of sysexits.h: starting again will not help. */
-const EXIT_CONFIG = 78
-const EXIT_FAULT = 1
 
 if (process.argv.length > 2) process.exit(await runCommand(process.argv.slice(2)))
 const onSignal = hearSignals()
@@ -83,7 +80,7 @@ async function runCommand(args: readonly string[]): Promise<number> {
     import('node:stream/consumers'),
   ])
   // Whoever reads the beginning of it, as head does, need not read the rest.
-  process.stdout.on('error', () => process.exit(EXIT_FAULT))
+  process.stdout.on('error', () => process.exit(EXIT.fault))
   return run({
     ...{ args, environment: environment(), version: readVersion(), clock },
     isScreen: process.stdout.isTTY,
@@ -111,7 +108,7 @@ function load() {
   } catch (error) {
     if (!(error instanceof ConfigFault)) throw error
     process.stderr.write(`${error.message}\n`)
-    process.exit(EXIT_CONFIG)
+    process.exit(EXIT.config)
   }
 }
 
@@ -189,7 +186,7 @@ function primary() {
   process.prependOnceListener('disconnect', () => {
     // Node would end the process itself, and wait for a log that nobody reads.
     worker.exitedAfterDisconnect = true
-    host.exit(EXIT_FAULT, ORPHAN_MS)
+    host.exit(EXIT.fault, ORPHAN_MS)
   })
   return {
     onMessage: (heed: (message: unknown) => void) => worker.on('message', heed),

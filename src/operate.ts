@@ -11,6 +11,7 @@ import type { Server } from 'node:http'
 import { Registry } from 'prom-client'
 import type { LoadedConfig } from './config/config.ts'
 import { systemClock as clock } from './core/clock.ts'
+import { EXIT } from './core/exit.ts'
 import type { Host } from './core/host.ts'
 import { createProbe } from './forward/probe.ts'
 import { rulesIn } from './gate.ts'
@@ -40,7 +41,6 @@ export interface Service {
   readonly end: () => void
 }
 
-const EXIT_FAULT = 1
 /** For the last words of who is told to end at once. */
 const LAST_WORDS_MS = 100
 
@@ -68,12 +68,12 @@ export async function operate(
   }
   host.onFault(error => {
     logger.error({ err: error }, 'fault')
-    if (phase === 'serving') leave(0, EXIT_FAULT)
-    else endAtOnce(EXIT_FAULT)
+    if (phase === 'serving') leave(0, EXIT.fault)
+    else endAtOnce(EXIT.fault)
   })
   host.onSignal(signal => {
     if (phase === 'leaving') {
-      endAtOnce(EXIT_FAULT, LAST_WORDS_MS)
+      endAtOnce(EXIT.fault, LAST_WORDS_MS)
     } else if (phase === 'starting') {
       logger.info({ signal }, 'ended before serving')
       endAtOnce(0)
@@ -84,7 +84,7 @@ export async function operate(
   })
   service.onLost(fault => {
     logger.error({ err: fault }, 'nobody serves')
-    endAtOnce(EXIT_FAULT)
+    endAtOnce(EXIT.fault)
   })
   if (isLeaving()) return
 
@@ -121,7 +121,7 @@ export async function operate(
   } catch (error) {
     if (isLeaving()) return
     logger.error({ err: error, variables }, 'cannot listen')
-    endAtOnce(EXIT_FAULT)
+    endAtOnce(EXIT.fault)
   }
 }
 

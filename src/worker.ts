@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { LoadedConfig } from './config/config.ts'
 import { expected } from './core/expected.ts'
+import { EXIT } from './core/exit.ts'
 import type { Host } from './core/host.ts'
 import type { Log } from './observe/log.ts'
 import { createSidecar, type Sidecar } from './sidecar.ts'
@@ -17,7 +18,6 @@ export interface Primary {
   readonly tell: (word: Word) => Promise<void>
 }
 
-const EXIT_FAULT = 1
 /** How often a worker that waits for its keys looks whether it has them. */
 const LOOK_MS = 50
 
@@ -33,11 +33,11 @@ export async function work(
   host.onFault(error => {
     log.logger.error({ err: error }, 'fault')
     if (phase !== 'serving') {
-      host.exit(EXIT_FAULT)
+      host.exit(EXIT.fault)
       return
     }
     void tell({ word: 'leaving' })
-    void leave(0, EXIT_FAULT)
+    void leave(0, EXIT.fault)
   })
   const reloads = new Set<() => void>()
   const onReload: Host['onReload'] = heed => reloads.add(heed)

@@ -2,10 +2,11 @@
  * The commands beside serving: which one is meant, and how each ends.
  */
 import { ConfigFault, loadConfig } from '../config/config.ts'
+import { EXIT } from '../core/exit.ts'
 import { check } from './check.ts'
 import { explain } from './explain.ts'
 import { HELP } from './help.ts'
-import { EXIT, Usage, type Terminal } from './terminal.ts'
+import { Usage, type Terminal } from './terminal.ts'
 
 /**
  * Runs one command to its end.

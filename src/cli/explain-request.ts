@@ -3,6 +3,7 @@
  * functions as in the proxy, asked once; here is only told how far they got.
  */
 import { CHECKS, type Check, type Subject } from '../core/checks.ts'
+import { EXIT } from '../core/exit.ts'
 import { OIDC_ACCESS_TOKEN, OIDC_DATA, OIDC_IDENTITY, valuesOf } from '../core/headers.ts'
 import { quote, rejected, type Rejected } from '../core/verdict.ts'
 import type { CreatedGate } from '../gate.ts'
@@ -12,7 +13,6 @@ import { routeLines } from './explain-path.ts'
 import { showMoment } from './moment.ts'
 import type { Page } from './page.ts'
 import type { PastedRequest } from './pasted.ts'
-import { EXIT } from './terminal.ts'
 import { walk } from './walk.ts'
 
 type About = Pick<Evidence, 'config' | 'now' | 'albKeySource' | 'accessKeySource'>

@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { Config, LoadedConfig } from '../config/config.ts'
+import { EXIT } from '../core/exit.ts'
 import { expected } from '../core/expected.ts'
 import { accessTokenIssuers, createGate, type Keys } from '../gate.ts'
 import { looksLikeJwt } from '../tokens/access-token.ts'
@@ -20,7 +21,7 @@ import { readPasted, type Pasted, type PastedRequest } from './pasted.ts'
 import { createRecord } from './record.ts'
 import { showUrl } from './show-url.ts'
 import { SILENT } from './silent.ts'
-import { EXIT, Usage, type Terminal } from './terminal.ts'
+import { Usage, type Terminal } from './terminal.ts'
 
 /** Longest input that is read, in characters: a request has far fewer. */
 const MAX_INPUT = 1_048_576

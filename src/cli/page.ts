@@ -2,12 +2,12 @@
  * Lays out an explanation for a person: headings, marks, and for a check that failed what was expected
  * and found.
  */
+import { EXIT } from '../core/exit.ts'
 import { REASONS, type Reason } from '../core/reasons.ts'
 import type { Rejected, SourceName } from '../core/verdict.ts'
 import type { Evidence } from './evidence.ts'
 import type { Paint } from './paint.ts'
 import { shownCheck, type ShownCheck } from './shown-check.ts'
-import { EXIT } from './terminal.ts'
 import type { Step } from './walk.ts'
 
 export type Mark = 'good' | 'bad' | 'odd' | 'note'

@@ -1,10 +1,10 @@
 /**
  * An explanation for a program: the parts of the page as data, in the same order.
  */
+import { EXIT } from '../core/exit.ts'
 import { REASONS } from '../core/reasons.ts'
 import type { Mark, Page, Part, ShownVerdict } from './page.ts'
 import { shownCheck, type ShownCheck } from './shown-check.ts'
-import { EXIT } from './terminal.ts'
 
 export interface RecordedPart {
   readonly part: Part

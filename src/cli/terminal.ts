@@ -4,9 +4,6 @@
 import type { Environment } from '../config/config.ts'
 import type { Clock } from '../core/clock.ts'
 
-/** Exit codes, as `--help` lists them. */
-export const EXIT = { fine: 0, refused: 1, usage: 2, config: 78 } as const
-
 export interface Terminal {
   /** Behind the program's name. */
   readonly args: readonly string[]
