@@ -31,6 +31,8 @@ export interface RequestSpec {
 export interface PrebuiltRequests {
   readonly file: string
   readonly count: number
+  /** How many requests it takes to send every token. */
+  readonly tokens: number
   /** The only right answer. */
   readonly status: number
 }
@@ -113,14 +115,15 @@ export function createRequests(directory: string, tokens: Tokens) {
 
   const build = async (spec: RequestSpec): Promise<PrebuiltRequests> => {
     const { path, albTokens = 1, accessTokens = 1, bodyBytes = 0, forged = false } = spec
-    const { requests = Math.max(albTokens, accessTokens) } = spec
+    const distinct = Math.max(albTokens, accessTokens)
+    const { requests = distinct } = spec
     const body = 'b'.repeat(bodyBytes)
     const texts = Array.from({ length: requests }, async (_, n) =>
       requestText(path, await fieldsOf(spec, tokens, n), body),
     )
     const file = join(directory, `requests-${files.size}`)
     writeFileSync(file, (await Promise.all(texts)).map(text => `${text}\0`).join(''), 'latin1')
-    return { file, count: requests, status: forged ? 401 : 200 }
+    return { file, count: requests, tokens: distinct, status: forged ? 401 : 200 }
   }
 
   return (spec: RequestSpec) => remember(files, JSON.stringify(spec), () => build(spec))

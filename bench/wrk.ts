@@ -5,17 +5,13 @@
 
 import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { PrebuiltRequests } from './requests.ts'
 import { inSource } from './world.ts'
 import { LOAD_CPU, outlivedByUs } from './processes.ts'
 
-export interface Load {
-  /** The requests, each followed by a zero byte, and how many they are. */
-  readonly file: string
-  readonly count: number
+export interface Load extends PrebuiltRequests {
   /** Which is sent first, counting on past the last; the first unless said. */
   readonly from?: number
-  /** What every answer must be. */
-  readonly status: number
   readonly connections: number
   /** Milliseconds that each connection pauses between requests, on average. */
   readonly delayMs?: number
