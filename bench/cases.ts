@@ -10,6 +10,8 @@ export interface Contender {
   readonly who: string
   readonly peer: PeerSpec
   readonly request: RequestSpec
+  /** Keep-alive connections; 64 unless said. */
+  readonly connections?: number
 }
 
 export interface Rival extends Contender {
@@ -25,8 +27,6 @@ export interface Case {
   readonly rivals: readonly Rival[]
   /** What the sidecar's own counters must say of its look-ups, or the case did not measure what it says. */
   readonly lookups?: { readonly alb: Lookup; readonly access_token: Lookup }
-  /** Keep-alive connections; 64 unless said. */
-  readonly connections?: number
   /** Where rivals are several points of one line: what ours would cost on it, from the rivals' costs. */
   readonly expected?: { readonly who: string; readonly bar: number; readonly from: Extrapolate }
 }
@@ -45,6 +45,9 @@ const API = '/api/v1/requests'
 /** More than fit in the sidecar's cache, so that none is found when its turn comes again. */
 const MANY = 3_000
 
+/** Connections, where a request takes long: those cut off by the end of a turn are not counted. */
+const FEW = 8
+
 const SAME: RequestSpec = { path: API, albTokens: 1 }
 const NEW_ALB: RequestSpec = { path: API, albTokens: MANY }
 const NEW_BOTH: RequestSpec = { path: API, albTokens: MANY, accessTokens: MANY }
@@ -61,7 +64,7 @@ export const BODY_BYTES: readonly number[] = [
   1_024, 10_240, 102_400, 1_048_576, 10_485_760, 104_857_600,
 ]
 
-const sidecar = (request: RequestSpec, who = 'sidecar'): Contender => ({
+export const sidecar = (request: RequestSpec, who = 'sidecar'): Contender => ({
   who,
   peer: { kind: 'sidecar' },
   request,
@@ -76,7 +79,7 @@ const httpProxy = (request: RequestSpec) =>
   ({ who: 'http-proxy, keep-alive', peer: { kind: 'http-proxy' }, request }) as const
 
 /** One of its own, so that only what is said differs. */
-const apart = (
+export const apart = (
   name: string,
   request: RequestSpec,
   settings: Readonly<Record<string, string>> = {},
@@ -86,7 +89,7 @@ const apart = (
  * This many tokens of each kind, in as many different requests either way. They are short, because the
  * sidecar's cache has 32 MB for each kind, which are some 6,500 tokens of 1.5 KB.
  */
-const cached = (tokens: number): Contender =>
+export const cached = (tokens: number): Contender =>
   apart(
     `${tokens.toLocaleString('en')} tokens cached`,
     { ...SHORT, albTokens: tokens, accessTokens: tokens, requests: 10_000 },
@@ -98,10 +101,10 @@ const cached = (tokens: number): Contender =>
 export const openRules = (count: number): string =>
   Array.from({ length: count }, (_, i) => `/api/v${i + 2}/*/public/?`).join(',')
 
-const ruled = (count: number): Contender =>
+export const ruled = (count: number): Contender =>
   apart(`${count} open rule${count === 1 ? '' : 's'}`, SAME, { NOAUTH_PATHS: openRules(count) })
 
-const grouped = (groups: number): Contender =>
+export const grouped = (groups: number): Contender =>
   sidecar({ ...SAME, groups }, `sidecar, ${groups} group${groups === 1 ? '' : 's'}`)
 
 const FOUND = { alb: 'always found', access_token: 'always found' } as const
@@ -170,16 +173,14 @@ export const CASES: readonly Case[] = [
   {
     name: 'answer-1m',
     what: 'answers of 1 MB',
-    ours: sidecar(ANSWER_1M),
-    rivals: [{ ...httpProxy(ANSWER_1M), bar: 0.9 }],
-    connections: 8,
+    ours: { ...sidecar(ANSWER_1M), connections: FEW },
+    rivals: [{ ...httpProxy(ANSWER_1M), connections: FEW, bar: 0.9 }],
   },
   {
     name: 'upload-1m',
     what: 'uploads of 1 MB',
-    ours: sidecar(UPLOAD_1M),
-    rivals: [{ ...httpProxy(UPLOAD_1M), bar: 0.9 }],
-    connections: 8,
+    ours: { ...sidecar(UPLOAD_1M), connections: FEW },
+    rivals: [{ ...httpProxy(UPLOAD_1M), connections: FEW, bar: 0.9 }],
   },
   {
     name: 'flat-tokens',

@@ -4,7 +4,7 @@ import type { Case, Contender } from './cases.ts'
 import { check } from './check.ts'
 import { NATIVE, type Peer, type createPeers } from './peers/peers.ts'
 import { type Sidecar, tokenLookups } from './peers/sidecar.ts'
-import { cpuMicros } from './processes.ts'
+import { cpuMicros, residentMegabytes } from './processes.ts'
 import type { RequestSpec, Tokens, createRequests } from './requests.ts'
 import { type Load, runWrk } from './wrk.ts'
 
@@ -32,31 +32,45 @@ interface Runner {
   sent: number
 }
 
-/** Microseconds of CPU per request, a list a contender, a number a round; in the order given. */
+/** What a contender took, a number a round. */
+export interface Taken {
+  /** Microseconds of CPU per request. */
+  readonly cost: readonly number[]
+  /** Megabytes resident at the end of the turn, under load. */
+  readonly resident: readonly number[]
+}
+
+/** In the order given. */
 export async function takeTurns(
   bench: Bench,
   contenders: readonly Contender[],
   { rounds, turnSeconds, warmUpRequests }: Plan,
-  { connections = CONNECTIONS, lookups }: Pick<Case, 'connections' | 'lookups'> = {},
-): Promise<readonly (readonly number[])[]> {
+  lookups?: Case['lookups'],
+): Promise<readonly Taken[]> {
   const runners: Runner[] = []
   for (const contender of contenders) {
     const peer = await bench.peers.peer(contender.peer)
     await check(contender, peer, bench.tokens)
-    const load = { ...(await bench.requests(contender.request)), connections }
+    const load = await loadOf(bench, contender.request, contender.connections)
     const runner = { peer, load, sent: 0 }
     await warmUp(runner, NATIVE.has(contender.peer.kind) ? 0 : warmUpRequests)
     runners.push(runner)
   }
-  const costs = runners.map((): number[] => [])
+  const taken = runners.map(() => ({ cost: none(), resident: none() }))
   const sidecar = runners[0]?.peer.sidecar
   const before = sidecar && (await tokenLookups(sidecar))
   for (let round = 1; round <= rounds; round++) {
-    for (const [i, runner] of runners.entries()) costs[i]?.push(await turn(runner, turnSeconds))
+    for (const [i, runner] of runners.entries()) {
+      const { cost, resident } = await turn(runner, turnSeconds)
+      taken[i]?.cost.push(cost)
+      taken[i]?.resident.push(resident)
+    }
   }
   if (sidecar && before && lookups) await checkLookups(sidecar, before, lookups)
-  return costs
+  return taken
 }
+
+const none = (): number[] => []
 
 /** At most: a thousand megabytes of bodies compile as much. */
 const WARM_UP_SECONDS = 1.5
@@ -80,16 +94,20 @@ const TRIES = 10
  *
  * @throws When the process hardly got the CPU, again and again: the machine does something else.
  */
-async function turn(runner: Runner, seconds: number): Promise<number> {
+async function turn(runner: Runner, seconds: number) {
+  let resident = NaN
   const { peer, load } = runner
   for (let attempt = 1; attempt <= TRIES; attempt++) {
     // Past what was on its way when the last turn ended: it was seen, though not answered.
     runner.sent += load.connections + 1
     const before = cpuMicros(peer.pid)
-    const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, seconds)
+    const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, seconds, () => {
+      resident = residentMegabytes(peer.pid)
+    })
     const micros = cpuMicros(peer.pid) - before
     runner.sent += requests
-    if (requests > load.connections && micros >= LEAST_CPU) return micros / requests
+    if (requests > load.connections && micros >= LEAST_CPU)
+      return { cost: micros / requests, resident }
   }
   throw new Error('this machine is too busy to measure anything on it')
 }
