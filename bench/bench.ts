@@ -9,13 +9,15 @@
  *   --write        refreshes docs/benchmarks.md
  */
 
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { BODY_BYTES, CASES } from './cases.ts'
+import { CURVES, measureCurves } from './curves.ts'
 import { type LimitPlan, type Measurement, MEASURES } from './limits.ts'
 import { type Bench, type Plan, takeTurns } from './measure.ts'
 import { createPeers, missingPeers } from './peers/peers.ts'
 import { startUpstream } from './peers/upstream.ts'
+import { draw } from './pictures.ts'
 import { pinOurselves } from './processes.ts'
 import { createRequests, createTokens } from './requests.ts'
 import {
@@ -38,6 +40,8 @@ const FULL: WholePlan = {
   ...{ rounds: 9, turnSeconds: 1.5, warmUpRequests: 20_000 },
   ...{ memorySeconds: 20, slopeRequests: 1_000_000 },
 }
+const CURVE: Plan = { rounds: 3, turnSeconds: 1.5, warmUpRequests: 8_000 }
+const QUICK_CURVE: Plan = { rounds: 3, turnSeconds: 0.4, warmUpRequests: 4_000 }
 /** For the whole run; whatever hangs, this ends it and its children. */
 const GIVE_UP_MS = 3_600_000
 
@@ -68,6 +72,60 @@ async function measureAll(
   return { results, measured }
 }
 
+async function measureCases({ world, bench }: Place, isWanted: Wanted, options: Options) {
+  const plan = options.quick ? QUICK : FULL
+  const { results, measured } = await measureAll(world, bench, plan, isWanted)
+  const tables = [
+    results.length > 0 ? casesTable(results) : '',
+    measured.length > 0 ? limitsTable(measured) : '',
+    machineTable(COMMAND, plan),
+  ]
+  const text = tables.filter(Boolean).join('\n\n')
+  say(`\n${text}\n`)
+  if (options.write) write('table', text)
+  const { held, missed } = countBars(results, measured)
+  say(`${held} bars held, ${missed} missed`)
+  return missed === 0 ? 0 : 1
+}
+
+async function sweepCurves({ bench }: Place, isWanted: Wanted, options: Options) {
+  const plan = options.quick ? QUICK_CURVE : CURVE
+  const curves = await measureCurves(bench, plan, isWanted)
+  const data = `${JSON.stringify({ command: COMMAND, node: process.version, curves }, null, 2)}\n`
+  say(data)
+  if (options.write) {
+    mkdirSync(inRepository('docs/benchmarks'), { recursive: true })
+    writeFileSync(inRepository('docs/benchmarks/curves.json'), data)
+    writeFileSync(inRepository('docs/benchmarks/curves.svg'), draw(curves))
+    const picture = '![Cost and memory against load](benchmarks/curves.svg)'
+    const links =
+      'The same as [data](benchmarks/curves.json), with the lowest and highest of each point.'
+    write('curves', `${picture}\n\n${links}\n\n${machineTable(COMMAND, plan)}`)
+  }
+  return 0
+}
+
+const COMMAND = ['npm run bench --', ...process.argv.slice(2)].join(' ')
+
+function write(section: string, text: string): void {
+  const path = inRepository('docs/benchmarks.md')
+  writeFileSync(path, replaceSection(path, section, text))
+  say('written to docs/benchmarks.md\n')
+}
+
+interface Options {
+  readonly quick: boolean
+  readonly write: boolean
+}
+
+type Wanted = (name: string) => boolean
+
+interface Place {
+  readonly world: World
+  readonly bench: Bench
+}
+
+/** @returns The exit code. */
 async function run(): Promise<number> {
   const flag = { type: 'boolean', default: false } as const
   const { values } = parseArgs({
@@ -76,43 +134,30 @@ async function run(): Promise<number> {
   const absent = missingPeers()
   if (absent.length > 0)
     throw new Error(`missing, and nothing is installed here: ${absent.join(', ')}`)
-  const { only } = values
-  const names = [...CASES.map(({ name }) => name), ...Object.keys(MEASURES)]
+  const { only, write, curves } = values
+  const cases = [...CASES.map(({ name }) => name), ...Object.keys(MEASURES)]
+  const names = curves ? CURVES : cases
   if (only !== undefined && !names.includes(only))
     throw new Error(`--only one of ${names.join(', ')}`)
+  if (only !== undefined && write) throw new Error('--write needs all of it, without --only')
+  const isWanted = (name: string) => only === undefined || name === only
 
-  const plan = values.quick ? QUICK : FULL
   const place = createDirectory()
   const tokens = createTokens()
   const requests = createRequests(place.directory, tokens)
-  const isWanted = (name: string) => only === undefined || name === only
   // While both CPUs are ours: signing is most of what comes before the first turn.
-  for (const { ours, rivals } of CASES.filter(({ name }) => isWanted(name))) {
+  for (const { ours, rivals } of curves ? [] : CASES.filter(({ name }) => isWanted(name))) {
     for (const { request } of [ours, ...rivals]) await requests(request)
   }
   pinOurselves()
   const upstream = await startUpstream(place, BODY_BYTES)
   const world = { ...place, upstreamPort: upstream.port }
   const bench = { peers: createPeers(world), requests, tokens, say }
-  const { results, measured } = await measureAll(world, bench, plan, isWanted)
+  const measure = curves ? sweepCurves : measureCases
+  const code = await measure({ world, bench }, isWanted, values)
   await bench.peers.stop()
   await upstream.stop()
-
-  const command = ['npm run bench --', ...process.argv.slice(2)].join(' ')
-  const tables = [
-    results.length > 0 ? casesTable(results) : '',
-    measured.length > 0 ? limitsTable(measured) : '',
-    machineTable(command, plan),
-  ].filter(Boolean)
-  say(`\n${tables.join('\n\n')}\n`)
-  if (values.write && only === undefined) {
-    const path = inRepository('docs/benchmarks.md')
-    writeFileSync(path, replaceSection(path, 'table', tables.join('\n\n')))
-    say('written to docs/benchmarks.md\n')
-  }
-  const { held, missed } = countBars(results, measured)
-  say(`${held} bars held, ${missed} missed`)
-  return missed === 0 ? 0 : 1
+  return code
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130))

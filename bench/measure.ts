@@ -38,6 +38,8 @@ export interface Taken {
   readonly cost: readonly number[]
   /** Megabytes resident at the end of the turn, under load. */
   readonly resident: readonly number[]
+  /** Requests per second: of the machine, not of the proxy. */
+  readonly rate: readonly number[]
 }
 
 /** In the order given. */
@@ -56,14 +58,15 @@ export async function takeTurns(
     await warmUp(runner, NATIVE.has(contender.peer.kind) ? 0 : warmUpRequests)
     runners.push(runner)
   }
-  const taken = runners.map(() => ({ cost: none(), resident: none() }))
+  const taken = runners.map(() => ({ cost: none(), resident: none(), rate: none() }))
   const sidecar = runners[0]?.peer.sidecar
   const before = sidecar && (await tokenLookups(sidecar))
   for (let round = 1; round <= rounds; round++) {
     for (const [i, runner] of runners.entries()) {
-      const { cost, resident } = await turn(runner, turnSeconds)
+      const { cost, resident, rate } = await turn(runner, turnSeconds)
       taken[i]?.cost.push(cost)
       taken[i]?.resident.push(resident)
+      taken[i]?.rate.push(rate)
     }
   }
   if (sidecar && before && lookups) await checkLookups(sidecar, before, lookups)
@@ -101,13 +104,18 @@ async function turn(runner: Runner, seconds: number) {
     // Past what was on its way when the last turn ended: it was seen, though not answered.
     runner.sent += load.connections + 1
     const before = cpuMicros(peer.pid)
-    const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, seconds, () => {
-      resident = residentMegabytes(peer.pid)
-    })
+    const { requests, seconds: lasted } = await runWrk(
+      peer.url,
+      { ...load, from: runner.sent },
+      seconds,
+      () => {
+        resident = residentMegabytes(peer.pid)
+      },
+    )
     const micros = cpuMicros(peer.pid) - before
     runner.sent += requests
     if (requests > load.connections && micros >= LEAST_CPU)
-      return { cost: micros / requests, resident }
+      return { cost: micros / requests, resident, rate: requests / lasted }
   }
   throw new Error('this machine is too busy to measure anything on it')
 }

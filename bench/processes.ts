@@ -24,7 +24,8 @@ export interface Program {
   readonly args: readonly string[]
   /** All of its environment but `PATH`. */
   readonly env?: Readonly<Record<string, string>>
-  readonly cpu: number
+  /** One, or several as in `0,1`. */
+  readonly cpu: number | string
   /** Takes both its streams. */
   readonly logFile: string
 }

@@ -18,6 +18,7 @@ export type PeerSpec =
       /** Those of different names are processes of their own. */
       readonly name?: string
       readonly settings?: Readonly<Record<string, string>>
+      readonly cpu?: string
     }
 
 export type PeerKind =
@@ -105,7 +106,7 @@ export function createPeers(world: World) {
 
   const startOne = async (spec: PeerSpec): Promise<Peer> => {
     if (spec.kind === 'sidecar') {
-      const sidecar = await startSidecar(world, { settings: spec.settings ?? {} })
+      const sidecar = await startSidecar(world, spec)
       return { ...sidecar, sidecar }
     }
     const port = await freePort()

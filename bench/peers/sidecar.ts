@@ -15,6 +15,8 @@ export interface SidecarOptions {
   readonly settings?: Readonly<Record<string, string>>
   /** The Node to run it on; ours unless said. */
   readonly node?: string
+  /** Where it runs; on the CPU of proxies unless said. */
+  readonly cpu?: number | string
   /** Whether to wait until it listens. */
   readonly wait?: boolean
 }
@@ -26,7 +28,7 @@ let started = 0
 
 export async function startSidecar(
   { directory, upstreamPort }: World,
-  { settings = {}, node = process.execPath, wait = true }: SidecarOptions = {},
+  { settings = {}, node = process.execPath, cpu = PROXY_CPU, wait = true }: SidecarOptions = {},
 ): Promise<Sidecar> {
   const [port, adminPort] = [await freePort(), await freePort()]
   const upstream = `http://127.0.0.1:${upstreamPort}`
@@ -42,7 +44,7 @@ export async function startSidecar(
   }
   const args = [...imageFlags(), inRepository('dist/main.js')]
   const logFile = join(directory, `sidecar-${++started}.log`)
-  const program = { command: node, args, env, cpu: PROXY_CPU, logFile }
+  const program = { command: node, args, env, cpu, logFile }
   const running = wait ? await start(program, port) : launch(program)
   return {
     ...running,
