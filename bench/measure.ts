@@ -93,7 +93,7 @@ const LEAST_CPU = 100_000
 const TRIES = 10
 
 /**
- * Goes on in the file where the last turn ended.
+ * Goes on in the file where the last turn ended; once more, and longer, if it was worth nothing.
  *
  * @throws When the process hardly got the CPU, again and again: the machine does something else.
  */
@@ -104,18 +104,15 @@ async function turn(runner: Runner, seconds: number) {
     // Past what was on its way when the last turn ended: it was seen, though not answered.
     runner.sent += load.connections + 1
     const before = cpuMicros(peer.pid)
-    const { requests, seconds: lasted } = await runWrk(
-      peer.url,
-      { ...load, from: runner.sent },
-      seconds,
-      () => {
-        resident = residentMegabytes(peer.pid)
-      },
-    )
+    const onwards = { ...load, from: runner.sent }
+    const { requests, seconds: lasted } = await runWrk(peer.url, onwards, seconds * attempt, () => {
+      resident = residentMegabytes(peer.pid)
+    })
     const micros = cpuMicros(peer.pid) - before
     runner.sent += requests
-    if (requests > load.connections && micros >= LEAST_CPU)
+    if (requests > load.connections && micros >= LEAST_CPU) {
       return { cost: micros / requests, resident, rate: requests / lasted }
+    }
   }
   throw new Error('this machine is too busy to measure anything on it')
 }
