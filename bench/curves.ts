@@ -66,11 +66,11 @@ const LARGE_BODY = 10_000_000
 
 const few = (bytes: number) => ({ connections: bytes > LARGE_BODY ? 2 : 8 })
 const answered = (bytes: number): Contender => ({
-  ...sidecar({ path: `/open/bytes/${bytes}` }, `answers of ${bytes}`),
+  ...apart(`answers of ${bytes}`, { path: `/open/bytes/${bytes}` }),
   ...few(bytes),
 })
 const uploaded = (bytes: number): Contender => ({
-  ...sidecar({ path: '/open/swallow', bodyBytes: bytes }, `uploads of ${bytes}`),
+  ...apart(`uploads of ${bytes}`, { path: '/open/swallow', bodyBytes: bytes }),
   ...few(bytes),
 })
 

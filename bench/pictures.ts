@@ -11,11 +11,9 @@ const MARGIN = { left: 80, right: 30, top: 60, bottom: 60 }
 const COLOURS = ['#1f6feb', '#d1622b']
 const TEXT = { color: '#24292f', fontFamily: 'sans-serif', fontSize: 12 }
 
-/** Three significant figures at most: 12 µs, 1.5k, 10M. */
-function short(value: number): string {
-  if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`
-  return value >= 1e3 ? `${Number((value / 1e3).toPrecision(3))}k` : String(value)
-}
+/** 12, 1.5k, 10M, 1G. */
+const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
+const short = (value: number): string => SHORT.format(value)
 
 export function draw(curves: readonly Curve[]): string {
   const height = PANEL_HEIGHT * Math.ceil(curves.length / COLUMNS)
