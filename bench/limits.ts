@@ -119,11 +119,12 @@ const slope: MeasureLimit = async (world, bench, { slopeRequests }) => {
   ]
   const measured: Measurement[] = []
   for (const { limit, options } of runs) {
-    const { samples } = await sampleMemory(world, bench, options, n => n >= slopeRequests)
+    const { samples, requests } = await sampleMemory(world, bench, options, n => n >= slopeRequests)
     const quarter = (n: number) =>
       median(samples.slice((n * samples.length) / 4, ((n + 1) * samples.length) / 4))
     // Half a run lies between the middles of the two.
-    measured.push({ ...limit, values: [(quarter(3) - quarter(1)) * 2] })
+    const perMillion = (2 * 1_000_000) / requests
+    measured.push({ ...limit, values: [(quarter(3) - quarter(1)) * perMillion] })
   }
   return measured
 }
