@@ -33,15 +33,23 @@ import { type World, createDirectory, inRepository } from './world.ts'
 type WholePlan = Plan & LimitPlan
 
 const QUICK: WholePlan = {
-  ...{ rounds: 5, turnSeconds: 0.4, warmUpRequests: 6_000 },
+  ...{ rounds: 5, turnSeconds: 0.4, warmUp: { all: 20_000, ofThisKind: 3_000, seconds: 2 } },
   ...{ memorySeconds: 4, slopeRequests: 0 },
 }
 const FULL: WholePlan = {
-  ...{ rounds: 9, turnSeconds: 1.5, warmUpRequests: 20_000 },
+  ...{ rounds: 9, turnSeconds: 1.5, warmUp: { all: 50_000, ofThisKind: 20_000, seconds: 8 } },
   ...{ memorySeconds: 20, slopeRequests: 1_000_000 },
 }
-const CURVE: Plan = { rounds: 3, turnSeconds: 1.5, warmUpRequests: 8_000 }
-const QUICK_CURVE: Plan = { rounds: 3, turnSeconds: 0.4, warmUpRequests: 4_000 }
+const CURVE: Plan = {
+  rounds: 3,
+  turnSeconds: 1.5,
+  warmUp: { all: 20_000, ofThisKind: 8_000, seconds: 3 },
+}
+const QUICK_CURVE: Plan = {
+  rounds: 3,
+  turnSeconds: 0.4,
+  warmUp: { all: 12_000, ofThisKind: 3_000, seconds: 2 },
+}
 /** For the whole run; whatever hangs, this ends it and its children. */
 const GIVE_UP_MS = 3_600_000
 

@@ -43,7 +43,7 @@ export interface Limit {
 
 const API = '/api/v1/requests'
 /** More than fit in the sidecar's cache, so that none is found when its turn comes again. */
-const MANY = 3_000
+const MANY = 2_000
 
 /** Connections, where a request takes long: those cut off by the end of a turn are not counted. */
 const FEW = 8

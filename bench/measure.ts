@@ -11,8 +11,15 @@ import { type Load, runWrk } from './wrk.ts'
 export interface Plan {
   readonly rounds: number
   readonly turnSeconds: number
-  /** Before the first round, to each: what is compiled is decided by how often it ran. */
-  readonly warmUpRequests: number
+  /**
+   * That a process has had before the first round, and of this kind: what is compiled is decided by how
+   * often it ran. For so many seconds at most: a thousand megabytes of bodies compile as much.
+   */
+  readonly warmUp: {
+    readonly all: number
+    readonly ofThisKind: number
+    readonly seconds: number
+  }
 }
 
 /** What measuring takes. */
@@ -46,7 +53,7 @@ export interface Taken {
 export async function takeTurns(
   bench: Bench,
   contenders: readonly Contender[],
-  { rounds, turnSeconds, warmUpRequests }: Plan,
+  { rounds, turnSeconds, warmUp }: Plan,
   lookups?: Case['lookups'],
 ): Promise<readonly Taken[]> {
   const runners: Runner[] = []
@@ -55,7 +62,7 @@ export async function takeTurns(
     await check(contender, peer, bench.tokens)
     const load = await loadOf(bench, contender.request, contender.connections)
     const runner = { peer, load, sent: 0 }
-    await warmUp(runner, NATIVE.has(contender.peer.kind) ? 0 : warmUpRequests)
+    await getWarm(runner, NATIVE.has(contender.peer.kind) ? COLD : warmUp)
     runners.push(runner)
   }
   const taken = runners.map(() => ({ cost: none(), resident: none(), rate: none() }))
@@ -75,17 +82,20 @@ export async function takeTurns(
 
 const none = (): number[] => []
 
-/** At most: a thousand megabytes of bodies compile as much. */
-const WARM_UP_SECONDS = 1.5
+const COLD: Plan['warmUp'] = { all: 0, ofThisKind: 0, seconds: 0 }
+const served = new WeakMap<Peer, number>()
 
 /** Also until every token has been sent, so that what can be remembered is. */
-async function warmUp(runner: Runner, wanted: number): Promise<void> {
+async function getWarm(runner: Runner, plan: Plan['warmUp']): Promise<void> {
   const { peer, load } = runner
-  const until = performance.now() + WARM_UP_SECONDS * 1_000
+  const before = served.get(peer) ?? 0
+  const wanted = Math.max(plan.ofThisKind, plan.all - before)
+  const until = performance.now() + plan.seconds * 1_000
   do {
     const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, 0.4)
     runner.sent += requests
   } while (runner.sent < load.tokens || (runner.sent < wanted && performance.now() < until))
+  served.set(peer, before + runner.sent)
 }
 
 /** Of a turn, in microseconds: ten times what /proc counts in. */
