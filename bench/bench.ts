@@ -103,8 +103,10 @@ async function sweepCurves({ bench }: Place, isWanted: Wanted, options: Options)
   say(data)
   if (options.write) {
     mkdirSync(inRepository('docs/benchmarks'), { recursive: true })
-    writeFileSync(inRepository('docs/benchmarks/curves.json'), data)
-    writeFileSync(inRepository('docs/benchmarks/curves.svg'), draw(curves))
+    const files = { 'curves.json': data, 'curves.svg': draw(curves) }
+    for (const [name, text] of Object.entries(files)) {
+      writeFileSync(inRepository(`docs/benchmarks/${name}`), text)
+    }
     const picture = '![Cost and memory against load](benchmarks/curves.svg)'
     const links =
       'The same as [data](benchmarks/curves.json), with the lowest and highest of each point.'

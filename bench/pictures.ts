@@ -15,6 +15,12 @@ const TEXT = { color: '#24292f', fontFamily: 'sans-serif', fontSize: 12 }
 const SHORT = new Intl.NumberFormat('en', { notation: 'compact', maximumSignificantDigits: 3 })
 const short = (value: number): string => SHORT.format(value)
 
+/** The power of ten where an axis ends; what is hardly beyond it is drawn beyond it. */
+function wholeDecade(series: Curve['series']): number {
+  const largest = Math.max(...series.flatMap(({ points }) => points.map(({ x }) => x)))
+  return 10 ** Math.ceil(Math.log10(largest) - 0.1)
+}
+
 export function draw(curves: readonly Curve[]): string {
   const height = PANEL_HEIGHT * Math.ceil(curves.length / COLUMNS)
   const chart = init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height })
@@ -56,7 +62,8 @@ function optionOf(curves: readonly Curve[]): EChartsOption {
         const data = series[0]?.points.map(point => String(point.x)) ?? []
         return { ...common, axisLabel: TEXT, type: 'category' as const, data }
       }
-      return { ...common, type: scale === 'linear' ? ('value' as const) : ('log' as const) }
+      if (scale === 'linear') return { ...common, type: 'value' as const }
+      return { ...common, type: 'log' as const, max: wholeDecade(series) }
     }),
     yAxis: curves.map(({ y, isSteep = false }, gridIndex) => ({
       ...{ gridIndex, name: y, nameGap: 50, ...axis, ...centred },
@@ -67,7 +74,12 @@ function optionOf(curves: readonly Curve[]): EChartsOption {
         ...{ name, xAxisIndex: i, yAxisIndex: i, itemStyle: { color: COLOURS[n] ?? 'black' } },
         ...(scale === 'bars'
           ? { type: 'bar' as const, barWidth: 60, data: points.map(point => point.median) }
-          : { type: 'line' as const, symbolSize: 6, data: points.map(p => [p.x, p.median]) }),
+          : {
+              type: 'line' as const,
+              symbolSize: 6,
+              clip: false,
+              data: points.map(p => [p.x, p.median]),
+            }),
       })),
     ),
   }
