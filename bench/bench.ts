@@ -50,8 +50,22 @@ const QUICK_CURVE: Plan = {
   turnSeconds: 0.4,
   warmUp: { all: 12_000, ofThisKind: 3_000, seconds: 2 },
 }
+interface Options {
+  readonly quick: boolean
+  readonly write: boolean
+}
+
+type Wanted = (name: string) => boolean
+
+interface Place {
+  readonly world: World
+  readonly bench: Bench
+}
+
 /** For the whole run; whatever hangs, this ends it and its children. */
 const GIVE_UP_MS = 3_600_000
+
+const COMMAND = ['npm run bench --', ...process.argv.slice(2)].join(' ')
 
 const say = (text: string): void => {
   process.stdout.write(`${text}\n`)
@@ -59,12 +73,7 @@ const say = (text: string): void => {
 
 const elapsed = () => Math.round(performance.now() / 1_000)
 
-async function measureAll(
-  world: World,
-  bench: Bench,
-  plan: WholePlan,
-  isWanted: (name: string) => boolean,
-) {
+async function measureAll({ world, bench }: Place, plan: WholePlan, isWanted: Wanted) {
   const results: Result[] = []
   for (const row of CASES.filter(({ name }) => isWanted(name))) {
     const taken = await takeTurns(bench, [row.ours, ...row.rivals], plan, row.lookups)
@@ -80,9 +89,9 @@ async function measureAll(
   return { results, measured }
 }
 
-async function measureCases({ world, bench }: Place, isWanted: Wanted, options: Options) {
+async function measureCases(place: Place, isWanted: Wanted, options: Options) {
   const plan = options.quick ? QUICK : FULL
-  const { results, measured } = await measureAll(world, bench, plan, isWanted)
+  const { results, measured } = await measureAll(place, plan, isWanted)
   const tables = [
     results.length > 0 ? casesTable(results) : '',
     measured.length > 0 ? limitsTable(measured) : '',
@@ -115,24 +124,10 @@ async function sweepCurves({ bench }: Place, isWanted: Wanted, options: Options)
   return 0
 }
 
-const COMMAND = ['npm run bench --', ...process.argv.slice(2)].join(' ')
-
 function write(section: string, text: string): void {
   const path = inRepository('docs/benchmarks.md')
   writeFileSync(path, replaceSection(path, section, text))
   say('written to docs/benchmarks.md\n')
-}
-
-interface Options {
-  readonly quick: boolean
-  readonly write: boolean
-}
-
-type Wanted = (name: string) => boolean
-
-interface Place {
-  readonly world: World
-  readonly bench: Bench
 }
 
 /** @returns The exit code. */

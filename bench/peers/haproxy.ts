@@ -1,7 +1,7 @@
 /**
  * HAProxy, plain and as the strongest rival that can be had: with `jwt_verify` of both tokens. It cannot
  * take the padding of an ALB token, which is cut off first; whose the token is, for whom, and until when,
- * are rules of the configuration. It has no cache: it verifies on every request.
+ * are rules of the configuration. It does not compare their subjects, and has no cache.
  */
 
 import { type Process, PROXY_CPU, start } from '../processes.ts'

@@ -23,7 +23,7 @@ async function createUserOf(): Promise<(request: IncomingMessage) => Promise<str
   const poolKey = await importSPKI(setting('POOL_PEM'), 'RS256')
   const [issuer, client, arn] = [setting('ISSUER'), setting('CLIENT'), setting('ARN')]
   return async ({ headers }) => {
-    // jose refuses base64url with padding, and what is signed has none here but after the signature.
+    // jose refuses padding. The tokens here have it after the signature only, so that it may be cut off.
     const data = String(headers['x-amzn-oidc-data']).replace(/=+$/, '')
     const alb = await jwtVerify(data, albKey, { issuer, algorithms: ['ES256'] })
     const access = String(headers['x-amzn-oidc-accesstoken'])

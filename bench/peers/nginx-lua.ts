@@ -1,6 +1,6 @@
 /**
  * nginx with Lua, which calls OpenSSL for both signatures through LuaJIT's foreign functions: Debian has
- * no library for it. Written in ten minutes for its speed; nothing to run.
+ * no library for it. Here for its speed; nothing to run.
  */
 
 import { type Process, PROXY_CPU } from '../processes.ts'

@@ -45,7 +45,6 @@ http {
   keepalive_timeout 1h;
   large_client_header_buffers 8 64k;
   client_max_body_size 0;
-  ${lua ? 'lua_package_path "/usr/share/lua/5.1/?.lua;;"; lua_package_cpath "/usr/lib/x86_64-linux-gnu/lua/5.1/?.so;;";' : ''}
   ${temporary.join('\n  ')}
   ${http}
   server {

@@ -1,6 +1,6 @@
 /**
- * undici's `Pool.dispatch` straight into the answer: the least that a proxy with undici can do. It is not
- * a proxy to run: PERFORMANCE of HEAD and 304 aside, it frames nothing and strips nothing.
+ * undici's `Pool.dispatch` straight into the answer: the least that a proxy with undici can do. Nothing to
+ * run: it strips little, and fails a legal 304.
  */
 
 import type { ServerResponse } from 'node:http'
