@@ -92,16 +92,16 @@ export function createAlbVerifier(
     if (!verifySignature('ES256', key, read))
       return refused('alb_signature', 'signature_invalid', `under key ${kid}`)
 
-    const { sub } = read.payload
-    if (typeof sub !== 'string' || sub === '') {
+    const { payload: claims } = read
+    if (!hasSubject(claims)) {
       return refused(
         'alb_subject',
         'claims_invalid',
-        `sub must be a non-empty string, found ${quote(sub)}`,
+        `sub must be a non-empty string, found ${quote(claims['sub'])}`,
       )
     }
     options.telemetry.tokenVerified('alb', expiresAt - options.clock.wallSeconds())
-    return { outcome: 'verified', claims: { ...read.payload, sub }, expiresAt }
+    return { outcome: 'verified', claims, expiresAt }
   }
 
   /** Everything that can be said without a key, in the order of the contract. */
@@ -161,6 +161,11 @@ export function createAlbVerifier(
     const detail = `expired ${Math.ceil(overdue)} s ago, CLOCK_TOLERANCE is ${options.toleranceSeconds} s`
     return refused('alb_expiry', 'token_expired', detail)
   }
+}
+
+function hasSubject(claims: Claims): claims is Claims & { readonly sub: string } {
+  const { sub } = claims
+  return typeof sub === 'string' && sub !== ''
 }
 
 /** A claim that the token itself holds; never one of `Object.prototype`. */
