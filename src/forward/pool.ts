@@ -10,6 +10,7 @@ import tls from 'node:tls'
 import { FULL_READ_BYTES, createAnswerReader, type AnswerSink } from './answers.ts'
 import { createDeadline } from './deadline.ts'
 import { upstreamTls } from './upstream-tls.ts'
+import { WAITING_BYTES } from '../core/waiting.ts'
 
 export interface PoolOptions {
   readonly protocol: 'http:' | 'https:'
@@ -92,7 +93,11 @@ interface Pooled extends Connection {
 /** @param now Milliseconds that only grow. */
 export function createPool(options: PoolOptions, now = () => performance.now()): Pool {
   const { protocol, host, port, socketPath: path } = options
-  const where = { ...(path === undefined ? { host, port } : { path }), allowHalfOpen: true }
+  const where = {
+    ...(path === undefined ? { host, port } : { path }),
+    allowHalfOpen: true,
+    writableHighWaterMark: WAITING_BYTES,
+  }
   const secure = protocol === 'https:' ? { ...where, ...upstreamTls(options) } : undefined
   const open = new Set<Pooled>()
   /** The one that was used last is the last. */

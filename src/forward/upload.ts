@@ -34,9 +34,10 @@ export function upload(
   function send(...pieces: readonly (string | Buffer)[]): void {
     if (!socket.writable) return
     socket.cork()
-    for (const piece of [unsent, ...pieces]) if (piece.length > 0) socket.write(piece, 'latin1')
-    socket.uncork()
+    if (unsent !== '') socket.write(unsent, 'latin1')
     unsent = ''
+    for (const piece of pieces) if (piece.length > 0) socket.write(piece, 'latin1')
+    socket.uncork()
     if (socket.writableNeedDrain) body.pause()
   }
   const onData = (piece: Buffer) => {

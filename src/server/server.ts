@@ -16,6 +16,7 @@ import type { TlsOptions } from 'node:tls'
 import { valuesOf } from '../core/headers.ts'
 import type { Reason } from '../core/reasons.ts'
 import type { Upgrade } from '../core/upgrade.ts'
+import { WAITING_BYTES } from '../core/waiting.ts'
 import { trackConnections, type Connections } from './connections.ts'
 import { adopt, asksWebSocket, replay } from './upgrade.ts'
 
@@ -79,6 +80,7 @@ export function createServer(options: ServerOptions): FrontServer {
     requestTimeout: options.requestTimeoutMs,
     connectionsCheckingInterval: CHECK_MS,
     noDelay: true,
+    highWaterMark: WAITING_BYTES,
     // Node 20 does not know this one: it tells of every upgrade when it is too late to say no.
     shouldUpgradeCallback: asksWebSocket,
   }
