@@ -18,6 +18,7 @@ import {
   signTexts,
   startIdp,
 } from '../fixtures/idp.ts'
+import { bareNode } from '../fixtures/node.ts'
 import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { startPlace } from '../fixtures/place.ts'
 import { startRecorder } from '../fixtures/recorder.ts'
@@ -385,7 +386,7 @@ t.test('without a rule for whom a token must be, or with a weak one, nothing sta
     },
   ]
   for (const { says, ...settings } of rows) {
-    const { status, stderr } = spawnSync(process.execPath, ['dist/main.js'], {
+    const { status, stderr } = spawnSync(...bareNode(['dist/main.js']), {
       env: { PATH: process.env['PATH'], ALB_ARNS: ARN, OIDC_ISSUER: ISSUER, ...settings },
       encoding: 'utf8',
       timeout: PATIENCE_MS,

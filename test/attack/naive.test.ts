@@ -11,6 +11,7 @@ import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import type { Signer } from '../../simulator/signer.ts'
+import { bareNode } from '../fixtures/node.ts'
 import { comesTrue, PATIENCE_MS } from '../fixtures/patience.ts'
 import { openRaw, readAnswer, lines } from '../fixtures/raw.ts'
 import { OK, startRecorder, valuesIn, type Recorder } from '../fixtures/recorder.ts'
@@ -235,7 +236,7 @@ async function startNaive(
   signer: Signer,
 ): Promise<Target & { readonly stop: () => Promise<void> }> {
   const recorder = await startRecorder(t)
-  const child = spawn(process.execPath, ['test/attack/naive.mjs'], {
+  const child = spawn(...bareNode(['test/attack/naive.mjs']), {
     env: {
       PATH: process.env['PATH'],
       UPSTREAM: `http://127.0.0.1:${recorder.port}`,

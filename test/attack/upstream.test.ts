@@ -8,6 +8,7 @@ import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
+import { bareNode } from '../fixtures/node.ts'
 import { comesTrue, givenTime, PATIENCE_MS } from '../fixtures/patience.ts'
 import {
   CLOSED_PORT,
@@ -720,7 +721,7 @@ t.test('an application that does not accept', { buffered: true }, async t => {
       require('node:fs').writeSync(1, 'deaf')
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     })`
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(...bareNode(['-e', program]), { stdio: ['pipe', 'pipe', 'inherit'] })
   t.teardown(() => child.kill('SIGKILL'))
   const [text] = (await once(child.stdout, 'data')) as [Buffer]
   const port = Number(text.toString())

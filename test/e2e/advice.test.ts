@@ -11,6 +11,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
 import { createAuthority } from '../fixtures/certificates.ts'
+import { bareNode } from '../fixtures/node.ts'
 import { eventually } from '../fixtures/patience.ts'
 import { ARN, CLIENT, ISSUER } from '../fixtures/sidecar.ts'
 
@@ -52,7 +53,7 @@ const LEAST = {
 }
 
 function start(settings: Settings) {
-  const child = spawn(process.execPath, ['dist/main.js'], {
+  const child = spawn(...bareNode(['dist/main.js'], settings['NODE_OPTIONS']), {
     env: { PATH: process.env['PATH'], ...LEAST, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

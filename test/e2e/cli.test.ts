@@ -11,6 +11,7 @@ import t from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
 import { createSigner } from '../../simulator/signer.ts'
 import { accessTokenFor, albTokenFor, startIdp } from '../fixtures/idp.ts'
+import { bareNode } from '../fixtures/node.ts'
 import { startRecorder } from '../fixtures/recorder.ts'
 import { ARN, CLIENT } from '../fixtures/sidecar.ts'
 
@@ -43,7 +44,7 @@ interface Run {
 }
 
 async function run({ args, input = '', settings = {} }: Run) {
-  const child = spawn(process.execPath, ['dist/main.js', ...args], {
+  const child = spawn(...bareNode(['dist/main.js', ...args]), {
     env: { PATH: process.env['PATH'], ...SETTINGS, ...settings },
     stdio: 'pipe',
   })

@@ -17,6 +17,7 @@ import t from 'tap'
 import { startKeyServer } from '../../simulator/key-server.ts'
 import { createSigner } from '../../simulator/signer.ts'
 import { eventually, tag } from '../attack/rows.ts'
+import { bareNode } from '../fixtures/node.ts'
 import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { openRaw, readAnswer, lines } from '../fixtures/raw.ts'
 import { visit } from '../fixtures/visit.ts'
@@ -657,7 +658,7 @@ t.test('no client can add a series', async t => {
 
 /** R14: a full pipe is somebody else's fault. */
 t.test('a log that nobody reads stops nothing', async t => {
-  const child = spawn(process.execPath, ['dist/main.js'], {
+  const child = spawn(...bareNode(['dist/main.js']), {
     env: {
       ...{ PATH: process.env['PATH'], ...SETTINGS, ACCESS_LOG: 'all', DRAIN_DELAY: '0' },
       ...{ NOAUTH_PATHS: '/open/*', UPSTREAM_URL: `http://127.0.0.1:${appPort}` },

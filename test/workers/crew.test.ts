@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import t, { type Test } from 'tap'
 import { createCrew, type Child, type CrewOptions } from '../../src/workers/crew.ts'
 import { eventually } from '../attack/rows.ts'
+import { bareNode } from '../fixtures/node.ts'
 
 t.setTimeout(600_000)
 const PATIENCE_MS = 15_000
@@ -54,7 +55,10 @@ function setUp(t: Test, modes: readonly string[], options: Partial<CrewOptions> 
 }
 
 function start(t: Test, id: number, mode: string): Forked {
-  const child = fork('test/fixtures/worker.mjs', [mode], { execArgv: [], env: {} })
+  const [execPath, execArgv] = bareNode([])
+  const child = fork('test/fixtures/worker.mjs', [mode], { execPath, execArgv, env: {} })
+  // What is said to one that has just ended cannot be written.
+  child.on('error', () => undefined)
   t.teardown(() => child.kill('SIGKILL'))
   const told: unknown[] = []
   const send = (message: object) => {
