@@ -49,9 +49,8 @@ async function send({ port }: Target, bytes: string, patienceMs = PATIENCE_MS) {
   const connection = openRaw(port)
   connection.write(bytes)
   const isWhole = () => readAnswer(connection.text())?.whole === true
-  const closed = connection.closed(patienceMs)
-  await Promise.race([closed, eventually(isWhole, patienceMs)])
-  const hangs = !isWhole() && !(await connection.closed(0))
+  const isSettled = async () => isWhole() || (await connection.closed(0))
+  const hangs = !(await eventually(isSettled, patienceMs))
   connection.reset()
   return { hangs, text: connection.text() }
 }
