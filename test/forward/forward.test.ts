@@ -22,9 +22,6 @@ import { startRecorder, type Recorder } from '../fixtures/recorder.ts'
 import { stretch } from '../fixtures/timers.ts'
 import { until } from '../fixtures/until.ts'
 
-// Most of the time here is spent waiting.
-t.jobs = 4
-
 interface Rig {
   readonly port: number
   readonly forward: Forward

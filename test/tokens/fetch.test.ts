@@ -213,14 +213,9 @@ t.test('the environment says nothing that was not passed on', async t => {
   const keyUrl = `${server.url}/${signer.kid}`
   const ours = await startProxy(t, 502)
   const theirs = await startProxy(t, 502)
-  const before = { ...process.env }
-  t.teardown(() => {
-    process.env = before
-  })
-  for (const name of ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy']) {
-    process.env[name] = theirs.url
-  }
-  for (const name of ['NO_PROXY', 'no_proxy']) process.env[name] = '*'
+  const proxies = ['HTTP_PROXY', 'http_proxy', 'HTTPS_PROXY', 'https_proxy']
+  const said = [...proxies.map(name => [name, theirs.url]), ['NO_PROXY', '*'], ['no_proxy', '*']]
+  t.intercept(process, 'env', { value: { ...process.env, ...Object.fromEntries(said) } })
   t.match(await fetchedFrom(keyUrl, {}), { outcome: 'ok' })
   t.match(await fetchedFrom(keyUrl, { httpsProxy: ours.url }), { outcome: 'ok' })
   t.match(await fetchedFrom(KEY_URL, { httpsProxy: ours.url }), { outcome: 'error' })
