@@ -22,11 +22,14 @@ import { connect } from 'node:tls'
 import t from 'tap'
 import { eventually } from '../attack/rows.ts'
 import { createAuthority, type Issued, type Wishes } from '../fixtures/certificates.ts'
+import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { lines, openRaw, readAnswer } from '../fixtures/raw.ts'
 import { ALICE, SETTINGS, runProgram, startListening, startRig } from '../fixtures/sidecar.ts'
 import { logged, signedIn, visit } from '../fixtures/visit.ts'
 
-const PATIENCE_MS = 30_000
+// Each test has a program of its own, and waits for it most of the time.
+t.jobs = 4
+
 const folder = mkdtempSync(join(tmpdir(), 'tls-'))
 t.teardown(() => {
   rmSync(folder, { recursive: true })

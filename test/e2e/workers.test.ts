@@ -9,16 +9,15 @@ import { readFileSync, readdirSync } from 'node:fs'
 import http, { type Server } from 'node:http'
 import { connect, createServer, type AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
-import { freePorts } from '../../simulator/loopback.ts'
 import { eventually } from '../attack/rows.ts'
+import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { lines, openRaw, readAnswer } from '../fixtures/raw.ts'
-import { SETTINGS, runProgram, type Program } from '../fixtures/sidecar.ts'
+import { SETTINGS, runProgram, startProgram, type Program } from '../fixtures/sidecar.ts'
 import { logged, visit } from '../fixtures/visit.ts'
 
 t.setTimeout(600_000)
-
-/** For what must happen, on however slow a machine. */
-const PATIENCE_MS = 30_000
+// Each test has a program of its own, and waits for it most of the time.
+t.jobs = 4
 
 /** Requests for `/open/held?NAME` that wait, by what comes after the question mark. */
 const held = new Map<string, () => void>()
@@ -64,21 +63,16 @@ async function start(
   settings: Readonly<Record<string, string>> = {},
   { detached = false } = {},
 ): Promise<Rig> {
-  const [port = 0, adminPort = 0] = await freePorts([0, 0])
-  const program = runProgram(
+  const program = await startProgram(
     t,
     {
-      ...SETTINGS,
-      ...{ PORT: String(port), ADMIN_PORT: String(adminPort), WORKERS: '2' },
       ...{ UPSTREAM_URL: `http://127.0.0.1:${portOf(application)}`, NOAUTH_PATHS: '/open/*' },
-      ...{ DRAIN_DELAY: '0s', DRAIN_TIMEOUT: '60s', ACCESS_LOG: 'all' },
+      ...{ WORKERS: '2', DRAIN_TIMEOUT: '60s', ACCESS_LOG: 'all' },
       ...settings,
     },
     { detached },
   )
-  if (!(await program.writes(/"msg":"listening"/, PATIENCE_MS))) {
-    throw new Error(`did not start: ${program.stdout()}${program.stderr()}`)
-  }
+  const { port, adminPort } = program
   const admin = async (path: string) => {
     const answer = await fetch(`http://127.0.0.1:${adminPort}${path}`)
     return { status: answer.status, body: await answer.text() }
