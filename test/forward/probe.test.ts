@@ -8,6 +8,7 @@ import { createServer as createTlsServer } from 'node:tls'
 import t, { type Test } from 'tap'
 import { createProbe, type ProbeOptions } from '../../src/forward/probe.ts'
 import { createAuthority, type Wishes } from '../fixtures/certificates.ts'
+import { bareNode } from '../fixtures/node.ts'
 import { eventually, PATIENCE_MS } from '../fixtures/patience.ts'
 
 const HTTP = { protocol: 'http:' } as const
@@ -39,7 +40,7 @@ async function startDeaf(t: Test): Promise<number> {
       require('node:fs').writeSync(1, String(server.address().port))
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
     })`
-  const child = spawn(process.execPath, ['-e', program], { env: {} })
+  const child = spawn(...bareNode(['-e', program]), { env: {} })
   t.teardown(() => child.kill('SIGKILL'))
   const [output] = (await once(child.stdout, 'data')) as [Buffer]
   const port = Number(output)
