@@ -261,6 +261,24 @@ t.test('what waits for a slow client is not overwritten by what is read after it
   client.destroy()
 })
 
+t.test('a connection that was to be read later, and has nothing more to say, is kept', async t => {
+  const rig = await startRig(t, `${CHUNKED}4\r\nlong\r\n5\r\n tale\r\n0\r\n\r\n`, {
+    seen: response => {
+      const write = response.write.bind(response) as (bytes: Buffer) => boolean
+      // As to a client that is slow, from the first piece on: the end has been read by then.
+      response.write = (bytes: Buffer) => write(bytes) && false
+    },
+  })
+  for (const which of ['the first', 'the second']) {
+    const { text } = await sendRaw(
+      rig.port,
+      lines('GET / HTTP/1.1', 'Host: a', 'Connection: close'),
+    )
+    t.match(readAnswer(text), { status: 200, body: 'long tale', whole: true }, which)
+  }
+  t.equal(rig.used[0], rig.used[1], 'and serves again')
+})
+
 t.test('what failed before an answer is told, and nothing was written', async t => {
   const rows: [what: string, wishes: Wishes, answer: Recorder['answer'], end: object][] = [
     [
