@@ -5,7 +5,12 @@
  * A process that has ended leaves its counters behind, as they were last heard: a sum that went down
  * would look to `rate()` like a restart of everything.
  */
-import { AggregatorRegistry, type Aggregator } from 'prom-client'
+import {
+  AggregatorRegistry,
+  type Aggregator,
+  type MetricObjectWithValues,
+  type MetricValue,
+} from 'prom-client'
 
 /** What `Registry.getMetricsAsJSON()` gave in one of the processes, a metric a member. */
 export type Snapshot = readonly object[]
@@ -39,6 +44,20 @@ export function createAggregate(): Aggregate {
   const living = new Map<number, Snapshot>()
   /** What the processes that have ended had counted, added up. */
   let left: Promise<Snapshot> = Promise.resolve([])
+  /** The most that each series that only goes up has shown. */
+  const shown = new Map<string, number>()
+
+  /** What is added up in another order may be less in its last digit, and would look like a restart. */
+  function neverLess(metric: MetricObjectWithValues<MetricValue<string>>): object {
+    if (!isCounted(metric)) return metric
+    const values = metric.values.map(each => {
+      const series = JSON.stringify({ ...each, value: metric.name })
+      const value = Math.max(each.value, shown.get(series) ?? 0)
+      shown.set(series, value)
+      return { ...each, value }
+    })
+    return { ...metric, values }
+  }
 
   return {
     update(id, snapshot) {
@@ -55,7 +74,8 @@ export function createAggregate(): Aggregate {
     async page(own) {
       // In one step, so that no process is counted twice or left out.
       const [alive, before] = [[...living.values()], left]
-      return addUp([own, ...alive, await before]).metrics()
+      const all = await addUp([own, ...alive, await before]).getMetricsAsJSON()
+      return addUp([all.map(neverLess)]).metrics()
     },
   }
 }

@@ -80,6 +80,25 @@ t.test('a process that has ended leaves its counters, and nothing else', async t
   t.equal(valueIn(page, 'flag'), 0)
 })
 
+/** 0.1 + 0.2 + 0.3 is more than 0.3 + 0.2 + 0.1, by so little that only `rate()` would notice. */
+t.test('no counter goes down by the order in which it is added up', async t => {
+  const own = startProcess()
+  const aggregate = createAggregate()
+  for (const [id, took] of [0.1, 0.2, 0.3].entries()) {
+    const process = startProcess()
+    process.seconds.observe(took)
+    process.counter.inc({ kind: 'a' }, took)
+    aggregate.update(id, await process.snapshot())
+  }
+  const pageOf = async () => {
+    const page = await aggregate.page(await own.snapshot())
+    return ['done_total{kind="a"}', 'took_seconds_sum'].map(series => valueIn(page, series))
+  }
+  t.same(await pageOf(), [0.6000000000000001, 0.6000000000000001])
+  await aggregate.retire(0)
+  t.same(await pageOf(), [0.6000000000000001, 0.6000000000000001], '(0.2 + 0.3) + 0.1')
+})
+
 t.test('the page has every metric once, and in each process as in one', async t => {
   const registry = new Registry()
   createMetrics(registry, {
