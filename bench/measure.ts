@@ -92,7 +92,9 @@ async function getWarm(runner: Runner, plan: Plan['warmUp']): Promise<void> {
   const wanted = Math.max(plan.ofThisKind, plan.all - before)
   const until = performance.now() + plan.seconds * 1_000
   do {
-    const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, 0.4)
+    // Longer where wrk has many requests to read first.
+    const turnSeconds = load.tokens > 1 ? 1 : 0.4
+    const { requests } = await runWrk(peer.url, { ...load, from: runner.sent }, turnSeconds)
     runner.sent += requests
   } while (runner.sent < load.tokens || (runner.sent < wanted && performance.now() < until))
   served.set(peer, before + runner.sent)
