@@ -85,7 +85,12 @@ const warm = 'both tokens seen before'
 
 const SWEEPS: readonly Sweep[] = [
   {
-    ...{ name: 'tokens', title: 'Cached tokens', x: 'tokens of each kind', scale: 'logarithmic' },
+    ...{
+      name: 'tokens',
+      title: 'Cached tokens',
+      x: 'ALB tokens; a tenth as many access tokens',
+      scale: 'logarithmic',
+    },
     shows: ['cost', 'resident'],
     series: [{ name: warm, at: [1, 10, 100, 1_000, 10_000], contender: cached }],
   },
