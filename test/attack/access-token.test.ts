@@ -449,16 +449,8 @@ t.test('a time that is no time is refused', async t => {
     return signTexts(key, header, claims.replace(`"${name}":"@"`, `"${name}":${text}`))
   }
   const odd = ['1e999', '-1e999', 'null', 'true', '[]', '{}', '"x"', `"${now() + 600}"`, '""']
-  const early: Readonly<Record<string, Reason>> = {
-    'nbf 1e999': 'token_not_yet_valid',
-    'exp -1e999': 'token_expired',
-  }
   const rows: [string, string, Reason][] = odd.flatMap(text =>
-    ['exp', 'nbf', 'iat'].map((name): [string, string, Reason] => [
-      name,
-      text,
-      early[`${name} ${text}`] ?? 'claims_invalid',
-    ]),
+    ['exp', 'nbf', 'iat'].map((name): [string, string, Reason] => [name, text, 'claims_invalid']),
   )
   rows.push(
     ['exp', '0', 'token_expired'],
