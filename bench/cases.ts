@@ -37,7 +37,7 @@ type Extrapolate = (costs: readonly number[]) => number
 export interface Limit {
   readonly name: string
   readonly what: string
-  readonly unit: 'ms' | 'MB' | 'times'
+  readonly unit: 'ms' | 'MiB' | 'times'
   readonly bar: number
 }
 
@@ -211,7 +211,7 @@ export const CASES: readonly Case[] = [
   },
 ]
 
-/** In milliseconds, megabytes (10^6 bytes), or how many times as much. */
+/** In milliseconds, MiB, or how many times as much. */
 export const LIMITS = {
   latency: {
     name: 'latency',
@@ -225,11 +225,11 @@ export const LIMITS = {
     unit: 'ms',
     bar: 400,
   },
-  memory: { name: 'memory', what: 'RSS after warm-up, 64 connections', unit: 'MB', bar: 115 },
-  memory24: { name: 'memory', what: 'the same on Node 24', unit: 'MB', bar: 120 },
+  memory: { name: 'memory', what: 'RSS after warm-up, 64 connections', unit: 'MiB', bar: 115 },
+  memory24: { name: 'memory', what: 'the same on Node 24', unit: 'MiB', bar: 120 },
   // None, as far as one can see through a collector.
-  slope: { name: 'slope', what: 'growth of RSS over a million requests', unit: 'MB', bar: 5 },
-  slope24: { name: 'slope', what: 'the same on Node 24', unit: 'MB', bar: 5 },
+  slope: { name: 'slope', what: 'growth of RSS over a million requests', unit: 'MiB', bar: 5 },
+  slope24: { name: 'slope', what: 'the same on Node 24', unit: 'MiB', bar: 5 },
   bodies: {
     name: 'bodies',
     what: 'RSS with bodies of 10 MB, both ways, to that with bodies of 1 MB',

@@ -46,7 +46,7 @@ type Quantity = 'cost' | 'resident' | 'rate'
 
 const AXES: Readonly<Record<Quantity, string>> = {
   cost: 'µs of CPU per request',
-  resident: 'MB resident',
+  resident: 'MiB resident',
   rate: 'requests per second',
 }
 

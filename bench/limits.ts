@@ -8,7 +8,7 @@ import { type Limit, LIMITS, REQUESTS } from './cases.ts'
 import { exchange } from './check.ts'
 import { type Bench, loadOf } from './measure.ts'
 import { type SidecarOptions, startSidecar } from './peers/sidecar.ts'
-import { accepts, residentMegabytes } from './processes.ts'
+import { accepts, residentMebibytes } from './processes.ts'
 import { quantile } from './statistics.ts'
 import type { World } from './world.ts'
 import { runWrk } from './wrk.ts'
@@ -83,7 +83,7 @@ async function sampleMemory(
   const sidecar = await startSidecar(world, options)
   const load = await loadOf(bench, REQUESTS.SAME)
   const samples: number[] = []
-  const timer = setInterval(() => samples.push(residentMegabytes(sidecar.pid)), SAMPLE_MS)
+  const timer = setInterval(() => samples.push(residentMebibytes(sidecar.pid)), SAMPLE_MS)
   let [requests, seconds] = [0, 0]
   while (!isEnough(requests, seconds)) {
     const turn = await runWrk(sidecar.url, load, 2)
@@ -141,7 +141,7 @@ const bodies: MeasureLimit = async (world, bench, { turnSeconds }) => {
       { path: '/open/swallow', bodyBytes: size },
     ]) {
       await runWrk(sidecar.url, await loadOf(bench, spec, 8), turnSeconds * 2, () => {
-        peaks.push(residentMegabytes(sidecar.pid))
+        peaks.push(residentMebibytes(sidecar.pid))
       })
     }
     await sidecar.stop()

@@ -4,7 +4,7 @@ import type { Case, Contender } from './cases.ts'
 import { check } from './check.ts'
 import { NATIVE, type Peer, type createPeers } from './peers/peers.ts'
 import { type Sidecar, tokenLookups } from './peers/sidecar.ts'
-import { cpuMicros, residentMegabytes } from './processes.ts'
+import { cpuMicros, residentMebibytes } from './processes.ts'
 import type { RequestSpec, Tokens, createRequests } from './requests.ts'
 import { type Load, runWrk } from './wrk.ts'
 
@@ -118,7 +118,7 @@ async function turn(runner: Runner, seconds: number) {
     const before = cpuMicros(peer.pid)
     const onwards = { ...load, from: runner.sent }
     const { requests, seconds: lasted } = await runWrk(peer.url, onwards, seconds * attempt, () => {
-      resident = residentMegabytes(peer.pid)
+      resident = residentMebibytes(peer.pid)
     })
     const micros = cpuMicros(peer.pid) - before
     runner.sent += requests

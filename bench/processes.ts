@@ -136,12 +136,12 @@ export function cpuMicros(pid: number): number {
   })
 }
 
-/** Resident memory of a process and its children now living, in megabytes (10^6 bytes). */
-export const residentMegabytes = (pid: number): number =>
+/** Resident memory of a process and its children now living, in MiB, as `docker stats` counts. */
+export const residentMebibytes = (pid: number): number =>
   sumOverTree(pid, id => {
     const [, kibibytes = NaN] =
       /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${id}/status`, 'latin1')) ?? []
-    return (Number(kibibytes) * 1_024) / 1e6
+    return Number(kibibytes) / 1_024
   })
 
 function sumOverTree(pid: number, measure: (pid: number) => number): number {

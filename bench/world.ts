@@ -37,10 +37,17 @@ export function createDirectory(): Omit<World, 'upstreamPort'> {
   return { directory, write }
 }
 
+const dockerfile = () => readFileSync(inRepository('Dockerfile'), 'utf8')
+
 /** The flags that the image gives to Node, read from its Dockerfile. */
 export function imageFlags(): readonly string[] {
-  const [, entrypoint = '[]'] =
-    /^ENTRYPOINT (\[.*\])$/m.exec(readFileSync(inRepository('Dockerfile'), 'utf8')) ?? []
+  const [, entrypoint = '[]'] = /^ENTRYPOINT (\[.*\])$/m.exec(dockerfile()) ?? []
   const words: unknown = JSON.parse(entrypoint)
   return Array.isArray(words) ? words.map(String).filter(word => word.startsWith('--')) : []
+}
+
+/** What the image sets for the allocator of native code, read from the same. */
+export function imageEnvironment(): Readonly<Record<string, string>> {
+  const found = dockerfile().matchAll(/^ENV .*?\b(MALLOC_[A-Z_]+)=(\S+)/gm)
+  return Object.fromEntries([...found].map(([, name = '', value = '']) => [name, value]))
 }

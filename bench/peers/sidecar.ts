@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { type Process, PROXY_CPU, freePort, launch, start } from '../processes.ts'
 import { ARN, CLIENT, ISSUER } from '../tokens.ts'
-import { type World, imageFlags, inRepository } from '../world.ts'
+import { type World, imageEnvironment, imageFlags, inRepository } from '../world.ts'
 
 export interface Sidecar extends Process {
   readonly url: string
@@ -33,6 +33,7 @@ export async function startSidecar(
   const [port, adminPort] = [await freePort(), await freePort()]
   const upstream = `http://127.0.0.1:${upstreamPort}`
   const env = {
+    ...imageEnvironment(),
     ...{ NODE_ENV: 'production', HOST: '127.0.0.1', ADMIN_HOST: '127.0.0.1' },
     ...{ PORT: String(port), ADMIN_PORT: String(adminPort), UPSTREAM_URL: upstream },
     ...{ ALB_ARNS: ARN, ALB_CLIENT_IDS: CLIENT, OIDC_ISSUER: ISSUER, IDP: 'cognito' },
