@@ -25,6 +25,8 @@ const BODYLESS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS
 
 /** What cannot be in a value, or a status line, without becoming something else. */
 const UNSENDABLE = /[^\t\x20-\x7e\x80-\xff]/
+/** Hardly ever there, and found in half the time: one range to compare with instead of three. */
+const ODD = /[^ -~]/
 
 export interface Request {
   readonly method: string
@@ -57,7 +59,8 @@ function headerLines(headers: HeaderList): string {
   for (let i = 0; i + 1 < headers.length; i += 2) {
     const name = textAt(headers, i)
     const value = textAt(headers, i + 1)
-    if (UNSENDABLE.test(value)) throw new Error(`the value of ${name} cannot be sent`)
+    if (ODD.test(value) && UNSENDABLE.test(value))
+      throw new Error(`the value of ${name} cannot be sent`)
     text += `${name}: ${value}\r\n`
   }
   return text
