@@ -714,6 +714,7 @@ t.test('a subject is a string with something in it', async t => {
   const of = (sub: unknown) => sign({ payload: { sub } })
   const odd = ['', undefined, null, 0, 1, true, ['alice'], { 0: 'alice' }]
   await refused(t, verify, 'claims_invalid', each(odd, of))
+  t.match(await verify(of('')), { check: 'alb_subject' })
   const header = headerText(signer, clock.wallSeconds() + 60)
   await refused(t, verify, 'claims_invalid', {
     'on a prototype': signer.signSegments(header, '{"__proto__":{"sub":"alice"}}'),
@@ -772,6 +773,20 @@ t.test('a detail never holds the token, and what it quotes is short and printabl
     const detail = found.outcome === 'rejected' ? (found.detail ?? '') : ''
     t.match(detail, /^[\x20-\x7e…]{1,330}$/, name)
     t.notOk(detail.includes(token.slice(0, 40)))
+  }
+})
+
+t.test('of what is wrong so much is quoted as one can tell it by', async t => {
+  const { verify, sign } = setUp()
+  for (const [name, most] of [
+    ['alg', 16],
+    ['signer', 256],
+    ['client', 128],
+  ] as const) {
+    const found = await verify(sign({ header: { [name]: 'x'.repeat(most + 1) } }))
+    t.match(found, { detail: new RegExp(`'x{${most}}…'`) }, name)
+    const whole = await verify(sign({ header: { [name]: 'x'.repeat(most) } }))
+    t.match(whole, { detail: new RegExp(`'x{${most}}'`) }, `${name}, whole`)
   }
 })
 

@@ -475,3 +475,27 @@ t.test('what is thrown and is no fault of the document is thrown', t => {
   t.throws(() => KEY_SET.parse(hostile as unknown as string), new RangeError('ours'))
   t.end()
 })
+
+t.test('a fetch is told of with the time that it took', async t => {
+  const seconds: number[] = []
+  const { jwks, clock } = await setUp(t, ({ jwksUrl }) => ({
+    source: { url: jwksUrl },
+    fetchSet: url => {
+      clock.pass(0.25)
+      return createBoundedFetch(fetch, PATIENCE_MS, KEY_SET)(url)
+    },
+    telemetry: { ...recordEvents(), keyFetched: (_keys, _outcome, took) => seconds.push(took) },
+  }))
+  await jwks.start()
+  t.same(seconds, [0.25])
+})
+
+t.test('the first reading of a set is not one that an unknown kid has forced', async t => {
+  const { idp, jwks, telemetry } = await setUp(t)
+  t.equal(await reasonOf(jwks, idp.current().kid), 'found', 'never started, and asked at once')
+  telemetry.take()
+  t.equal(await reasonOf(jwks, 'another'), 'key_unknown')
+  t.same(telemetry.take(), ['lookup jwks miss', 'fetch jwks ok'], 'worth one look')
+  t.equal(await reasonOf(jwks, 'yet another'), 'key_unknown')
+  t.same(telemetry.take(), ['lookup jwks negative'], 'and not two')
+})

@@ -199,3 +199,16 @@ t.test('ten thousand spellings of one token are at most two entries', t => {
   t.equal(kept, 2, 'padded and not')
   t.end()
 })
+
+t.test('an entry counts as three times its token and half a kilobyte', t => {
+  const bytes = 3 * 'h.p.s'.length + 512
+  for (const [room, isKept] of [
+    [bytes, true],
+    [bytes - 1, false],
+  ] as const) {
+    const { cache, entry } = setUp({ bytes: room })
+    cache.set('h.p.s', entry('alice'))
+    t.equal(cache.get('h.p.s') !== undefined, isKept, `with ${room} bytes`)
+  }
+  t.end()
+})
