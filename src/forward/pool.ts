@@ -7,10 +7,10 @@
  */
 import net, { type OnReadOpts, type Socket } from 'node:net'
 import tls from 'node:tls'
+import { WAITING_BYTES } from '../core/waiting.ts'
 import { FULL_READ_BYTES, createAnswerReader, type AnswerSink } from './answers.ts'
 import { createDeadline } from './deadline.ts'
 import { upstreamTls } from './upstream-tls.ts'
-import { WAITING_BYTES } from '../core/waiting.ts'
 
 export interface PoolOptions {
   readonly protocol: 'http:' | 'https:'
